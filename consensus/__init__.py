@@ -1,0 +1,1 @@
+"""Agreement on an ordered chain of opaque digests."""

@@ -1,0 +1,1 @@
+"""The agent model and the experiments behind `loopin simulate`."""

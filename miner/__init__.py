@@ -1,0 +1,1 @@
+"""The program on a compute provider's machine; talks to a node over RPC only."""

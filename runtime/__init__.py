@@ -1,0 +1,1 @@
+"""The state transition function: what a block does to the state."""
