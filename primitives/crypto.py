@@ -31,6 +31,7 @@ class Purpose:
     EXTRINSIC_SIGNING = _purpose("extrinsic signing")
     ACCOUNT_MULTISIG = _purpose("multisig account")
     CALL = _purpose("call")
+    REMARK = _purpose("remark")
     STATE_KEY = _purpose("state key")
     STATE_VALUE = _purpose("state value")
     STATE_LEAF = _purpose("state leaf")
@@ -42,6 +43,14 @@ class Purpose:
     BEACON = _purpose("beacon")
     BEACON_INPUT = _purpose("beacon input")
     LEADER = _purpose("leader")
+    POCPS_CHALLENGE = _purpose("pocps challenge")
+    POCPS_SAMPLE = _purpose("pocps sample")
+    FORWARD_PASS_WEIGHTS = _purpose("forward pass weights")
+    FORWARD_PASS_INPUT = _purpose("forward pass input")
+    FORWARD_PASS_LEAF = _purpose("forward pass leaf")
+    STORAGE_SEAL = _purpose("storage seal")
+    STORAGE_LABEL = _purpose("storage label")
+    STORAGE_LEAF = _purpose("storage leaf")
 
 
 def keyed_hash(purpose: bytes, data: bytes) -> Digest:

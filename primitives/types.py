@@ -4,6 +4,8 @@ from typing import NewType
 
 AccountId = NewType("AccountId", bytes)
 """32 bytes: an ed25519 public key, or the hash of a multisig's members."""
+Signer = NewType("Signer", AccountId)
+"""The account that authorised a call: by its signature, or through multisig or proxy."""
 PublicKey = NewType("PublicKey", bytes)
 """32 bytes, ed25519."""
 Signature = NewType("Signature", bytes)

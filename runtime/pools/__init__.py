@@ -1,0 +1,1 @@
+"""Liquidity pools that sell perishable capacity."""
