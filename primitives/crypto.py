@@ -38,6 +38,7 @@ class Purpose:
     STATE_NODE = _purpose("state node")
     MERKLE_LEAF = _purpose("merkle leaf")
     MERKLE_NODE = _purpose("merkle node")
+    MERKLE_ROOT = _purpose("merkle root")
     VOTE = _purpose("vote")
     POWER_TABLE = _purpose("power table")
     BEACON = _purpose("beacon")
