@@ -38,8 +38,8 @@ VALUE_MAGNITUDE = 32
 SHIFT = 6
 EXACT_SUM_MAX = 2**24
 """Up to here float32 holds every integer."""
-WEIGHTS_MAX = 2**28
-"""A verifier holds four bytes per weight of a class: at most 1 GiB."""
+WEIGHTS_MAX = 2**29
+"""A verifier holds four bytes per weight of a class: at most 2 GiB."""
 LEAVES_MAX = 2**24
 """A prover holds 32 bytes per leaf: at most 512 MiB."""
 SAMPLES_MAX = 256
@@ -106,7 +106,7 @@ class ForwardPassClass:
             1 <= self.samples <= SAMPLES_MAX, f"samples {self.samples} is not in 1..{SAMPLES_MAX}"
         )
         _require(
-            1 <= self.units_max and self.units_max * self.leaves_per_unit <= LEAVES_MAX,
+            self.units_max >= 1 and self.units_max * self.leaves_per_unit <= LEAVES_MAX,
             f"units_max {self.units_max} gives no number of leaves in 1..{LEAVES_MAX}",
         )
         products = self.samples * self.rows_per_leaf * self.weight_count
@@ -159,14 +159,13 @@ def expand_rows(
     return _to_values(stream, ROW_BYTES)
 
 
-def leaf_digests(outputs: bytes | memoryview, rows_per_leaf: int) -> list[Digest]:
+def leaf_digests(outputs: bytes, rows_per_leaf: int) -> list[Digest]:
     """Return the digest of each whole leaf in consecutive output rows."""
-    view = memoryview(outputs)
     size = ROW_BYTES * rows_per_leaf
-    assert view.nbytes % size == 0, "output rows must make whole leaves"
+    assert len(outputs) % size == 0, "output rows must make whole leaves"
     purpose = Purpose.FORWARD_PASS_LEAF
     return [
-        keyed_hash(purpose, view[start : start + size]) for start in range(0, view.nbytes, size)
+        keyed_hash(purpose, outputs[start : start + size]) for start in range(0, len(outputs), size)
     ]
 
 
@@ -204,10 +203,10 @@ class Network:
 
 def _to_values(stream: bytes, columns: int) -> NDArray[np.int8]:
     """Turn bytes into 6-bit signed values: the low six bits, less 32."""
-    values = np.frombuffer(stream, np.uint8) & (2**VALUE_BITS - 1)
-    signed = values.view(np.int8)
-    signed -= VALUE_MAGNITUDE
-    return signed.reshape(-1, columns)
+    low_bits = np.frombuffer(stream, np.uint8) & (2**VALUE_BITS - 1)
+    values: NDArray[np.int8] = low_bits.view(np.int8).reshape(-1, columns)
+    values -= VALUE_MAGNITUDE
+    return values
 
 
 def _requantize(sums: NDArray[np.float32]) -> NDArray[np.float32]:
