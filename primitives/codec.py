@@ -150,7 +150,7 @@ def _check_shape(data: bytes, depth_max: int) -> None:
         left = count
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Codec(Generic[T]):
     """How values of one type are written, read and described.
 

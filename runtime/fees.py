@@ -94,6 +94,12 @@ class Fees(Module):
         self._tips += tip
         return Balance(fee + tip)
 
+    def validate_payer(self, payer: AccountId, amount: Balance) -> None:
+        """Refuse an account that cannot pay ``amount``. Raises: CannotPayFee."""
+        spendable = self.currency.spendable(payer)
+        if spendable < amount:
+            raise CannotPayFee(f"{amount} for fees and tips, {spendable} free")
+
     def note_use(self, *, weight: Weight, length: int) -> None:
         """Count an extrinsic towards the block's fullness."""
         self._weight += weight

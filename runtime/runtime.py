@@ -1,0 +1,77 @@
+"""The chain at a glance: its modules, in the order in which their hooks run."""
+
+from dataclasses import dataclass
+
+from primitives.errors import DispatchError
+from primitives.types import Signer
+from runtime import balances, fees, session, system
+from runtime.balances import Balances
+from runtime.call_table import CallTable
+from runtime.fees import BlockLimits, Fees
+from runtime.module import Call, Context, Module
+from runtime.session import Session, UnchangedPower
+from runtime.system import System
+from runtime.timestamp import Timestamp
+from runtime.utility import Utility
+
+MODULES: tuple[type[Module], ...] = (System, Timestamp, Balances, Fees, Session, Utility)
+CALLS = CallTable(MODULES)
+ERROR_NAMES = {error: f"{module.name}.{error.__name__}" for module in MODULES for error in module.errors}
+
+
+class NotSigned(DispatchError):
+    """An inherent cannot be made by an account."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The parameters of every module, from the chain spec."""
+
+    system: system.Config
+    balances: balances.Config
+    fees: fees.Config
+    session: session.Config
+
+
+class Runtime:
+    """Every module of the chain over one state."""
+
+    def __init__(self, context: Context, config: Config) -> None:
+        limits = BlockLimits(config.system.block_weight_max, config.system.block_length_max)
+        self.context = context
+        self.config = config
+        self.system = System(context, config.system)
+        self.timestamp = Timestamp(context)
+        self.balances = Balances(context, config.balances)
+        self.fees = Fees(context, config.fees, limits=limits, currency=self.balances)
+        self.session = Session(context, config.session, power=UnchangedPower())
+        self.utility = Utility(context, dispatcher=self)
+        self.modules: tuple[Module, ...] = (
+            self.system,
+            self.timestamp,
+            self.balances,
+            self.fees,
+            self.session,
+            self.utility,
+        )
+        self._by_name = {module.name: module for module in self.modules}
+
+    def dispatch(self, signer: Signer, call: Call) -> None:
+        """Make ``call`` as ``signer``; if it fails, its writes and events are undone.
+
+        Raises: DispatchError.
+        """
+        entry = call.entry
+        if entry.is_inherent:
+            raise NotSigned(f"{entry.name} is for block authors")
+        with self.context.transaction():
+            entry.function(self._by_name[entry.module], signer, *call.arguments)
+
+    def put_in(self, call: Call) -> None:
+        """Make an inherent ``call`` for the block's author. Raises: DispatchError."""
+        with self.context.transaction():
+            call.entry.function(self._by_name[call.entry.module], *call.arguments)
+
+    def error_name(self, error: DispatchError) -> str:
+        """Return ``module.ErrorName``; errors of no module belong to ``runtime``."""
+        return ERROR_NAMES.get(type(error)) or f"runtime.{error.reason}"
