@@ -1,0 +1,1 @@
+"""Simplex: one pure state machine per epoch."""

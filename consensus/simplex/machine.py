@@ -1,0 +1,671 @@
+"""Simplex: the machine that turns messages into one chain of final blocks, for one epoch.
+
+The contract
+
+1. ``step`` reads no clock, no randomness, no file, awaits nothing, and never raises for anything
+   a peer can send. An input that does not apply returns ``[]``.
+2. Actions are performed in order; a ``Persist`` is durable before the next action.
+3. Restart = ``Simplex(config, journal)`` then ``start()``. The journal holds own proposals and
+   votes, certificates and floors. A journal that lost certificates costs time, never safety.
+4. The machine never learns the time; it names delays. It signs, because signing is pure;
+   ``verify_message`` is called before ``Received``. Own messages loop back inside.
+5. No walk over a set; where order can leave a function, it is that of views or table positions.
+6. Buffers are bounded by ``Config``: votes by window, table and kind; proposals by window;
+   answers by peer; certificates as ``views.py`` says.
+7. Payloads are opaque. ``Proposed``, ``Verified(valid)`` and ``Fetched`` promise that the block's
+   bytes survive a crash: a notarized block whose bytes were lost everywhere could neither be
+   built upon nor passed over.
+
+Source: Chan and Pass, "Simplex Consensus" (TCC 2023, eprint 2023/463), section 2.1. Steps: 1 leader
+proposal, 2 dummy blocks, 3 notarizing, 4 next iteration and finalize votes, 5 finalized outputs.
+Deviations, each with its reason in docs/consensus.md: weighted quorums; certificates for views
+instead of notarized chains; two timers; silent leaders; resending; epochs that end.
+"""
+
+from dataclasses import dataclass
+
+from consensus.power_table import PowerTable
+from consensus.simplex.elector import Elector
+from consensus.simplex.events import (
+    Action,
+    Broadcast,
+    Deliver,
+    Fetch,
+    Fetched,
+    Input,
+    Peer,
+    Persist,
+    Proposed,
+    Received,
+    Report,
+    RequestProposal,
+    RequestVerification,
+    Send,
+    SetTimer,
+    TimerFired,
+    Verified,
+)
+from consensus.simplex.messages import (
+    Certificate,
+    Finalize,
+    Kind,
+    Message,
+    Notarize,
+    Nullify,
+    Proposal,
+    Request,
+    Signed,
+    Vote,
+    proposal_bytes,
+    signed_bytes,
+)
+from consensus.simplex.pledges import Floor, Pledges, Record
+from consensus.simplex.views import Views, ViewState, contradiction, kind_of
+from primitives.crypto import KeyPair
+from primitives.types import UINT64_MAX, Digest, Epoch, Height, Millis, Signature, View
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Delays; a machine may have its own, agreement does not depend on them."""
+
+    leader: Millis
+    """From entering a view to nullifying it for want of a proposal; covers the block interval."""
+    advance: Millis
+    """From entering a view to nullifying it for want of a certificate; above ``leader``."""
+    retry: Millis
+    """From being stuck to saying everything again; doubles up to ``delay_max``."""
+    delay_max: Millis
+    """Upper end of every back-off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of buffers and answers."""
+
+    views_ahead: int = 16
+    """Votes and proposals of views further ahead are dropped: certificates will bring us there."""
+    views_behind: int = 16
+    """Ballots of views further behind are forgotten; until then they serve as evidence."""
+    request_views: int = 32
+    """Views whose certificates one request is answered with."""
+    answers: int = 4
+    """Answers to one peer between two moves of our own."""
+    silent_views: int = 3
+    """Led views without a word after which a leader is not waited for."""
+    patient_views: int = 4
+    """Views without a certified block before delays begin to grow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One epoch as one validator, or one follower without a key, takes part in it."""
+
+    genesis: Digest
+    epoch: Epoch
+    table: PowerTable
+    randomness: Digest
+    """The epoch's; draws the leaders."""
+    root: Digest
+    """The final block on which the epoch's first block builds."""
+    root_height: Height
+    last_height: Height
+    """Height of the epoch's boundary block."""
+    key: KeyPair | None
+    """Consensus key; without one, or with one that the table lacks, the machine only follows."""
+    timing: Timing
+    limits: Limits = Limits()
+
+
+class Simplex:
+    """One validator's side of one epoch."""
+
+    def __init__(self, config: Config, journal: tuple[Record, ...] = ()) -> None:
+        """Take up the epoch where ``journal`` left it; records of other epochs are ignored."""
+        self.config = config
+        self.views = Views(config.table, config.root)
+        self.pledges = Pledges()
+        self.view = View(0)
+        self.is_ended = False
+        """Whether the boundary block was delivered: the machine has nothing more to do."""
+        self._elector = Elector(config.table, config.randomness)
+        found = None if config.key is None else config.table.find_position(config.key.public)
+        self.position = found
+        """Where this validator stands in the table; None for a follower."""
+        self._heights: dict[Digest, Height] = {config.root: config.root_height}
+        self._delivered = View(0)
+        self._building: tuple[View, Digest] | None = None
+        self._alarms = 0
+        self._fetching: dict[Digest, bool] = {}
+        self._asked: tuple[View, View] | None = None
+        self._informant: Peer | None = None
+        self._answers: dict[Peer, int] = {}
+        self._silence: dict[int, int] = {}
+        self._heard: dict[int, View] = {}
+        self._actions: list[Action] = []
+        self._restore(journal)
+
+    # The door
+
+    def start(self) -> list[Action]:
+        """Enter the view that the journal leads to; to be called once, before any ``step``."""
+        final = self.views.final
+        if final is not None and final.block is not None:
+            self._deliver_or_fetch(final)
+        said = [message for view in self.pledges.views() for message in self.pledges.said(view)]
+        if not self.is_ended:
+            self._enter(View(self.views.highest_entered() + 1))
+        for message in said:
+            if isinstance(message, Proposal):
+                self.views.at(message.view).proposal = message
+            else:
+                self._count(message)
+        if not self.is_ended:
+            self._repeat_own()
+            self._advance()
+        return self._taken()
+
+    def step(self, event: Input) -> list[Action]:
+        """Take one input; return what the driver must now do, in order."""
+        match event:
+            case Received(sender, message):
+                self._on_message(sender, message)
+            case _ if self.is_ended:
+                pass
+            case TimerFired(view) if view == self.view:
+                self._on_timer()
+            case Proposed(view, block):
+                self._on_proposed(view, block)
+            case Verified(view, block, is_valid):
+                self._on_verified(view, block, is_valid)
+            case Fetched(block, height):
+                self._on_fetched(block, height)
+            case _:
+                pass
+        return self._taken()
+
+    def is_wanted(self, message: Message) -> bool:
+        """Return whether ``step`` could use ``message``: ask before paying for its signatures."""
+        if message.epoch != self.config.epoch:
+            return False
+        match message:
+            case Request():
+                return True
+            case Certificate():
+                return not self.is_ended and not self._is_known(message)
+            case Proposal():
+                state = self.views.find(message.view)
+                return (
+                    self._is_in_window(message.view)
+                    and message.signer == self._elector.leader(message.view)
+                    and (state is None or state.proposal != message)
+                )
+            case _:
+                if message.view + 1 < self.view:
+                    return True
+                state = self.views.find(message.view)
+                earlier = (
+                    None if state is None else state.ballot.find(kind_of(message), message.signer)
+                )
+                return self._is_in_window(message.view) and earlier != message
+
+    def leader(self, view: View) -> int:
+        """Return the position of the leader of ``view``."""
+        return self._elector.leader(view)
+
+    # Messages
+
+    def _on_message(self, sender: Peer, message: Message) -> None:
+        if message.epoch != self.config.epoch:
+            return
+        if self.is_ended:
+            self._answer_final(sender)
+            return
+        match message:
+            case Certificate():
+                self._informant = sender
+                self._on_certificate(message)
+            case Proposal():
+                self._on_proposal(sender, message)
+            case Request():
+                self._on_request(sender, message)
+            case _:
+                self._on_vote(sender, message)
+
+    def _on_proposal(self, sender: Peer, proposal: Proposal) -> None:
+        # Simplex 2.1 step 3: the first proposal of the iteration's leader.
+        view = proposal.view
+        if not self._is_in_window(view) or proposal.signer != self._elector.leader(view):
+            return
+        if proposal.parent_view >= view:
+            return
+        self._hear(proposal)
+        state = self.views.at(view)
+        if state.proposal is None:
+            state.proposal = proposal
+            self._informant = sender
+            self._advance()
+        elif not state.is_reported:
+            evidence = contradiction(state.proposal, proposal)
+            if evidence is not None:
+                state.is_reported = True
+                self._actions.append(Report(evidence))
+
+    def _on_vote(self, sender: Peer, vote: Vote) -> None:
+        if vote.view + 1 < self.view and vote.signer != self.position:
+            self._answer_laggard(sender, vote)
+        if not self._is_in_window(vote.view):
+            return
+        if vote.signer == self.position:
+            self._adopt(vote)
+        self._hear(vote)
+        self._count(vote)
+
+    def _adopt(self, vote: Vote) -> None:
+        """Be bound by a vote of our own key that our journal does not know."""
+        if vote not in self.pledges.said(vote.view):
+            self._actions.append(Persist(vote))
+            self.pledges.record(vote)
+
+    def _count(self, vote: Vote) -> None:
+        """Add a vote to its ballot, and act on the quorum that it completes."""
+        if vote.view <= self.views.final_view or self.is_ended:
+            return
+        evidence, certificate = self.views.at(vote.view).ballot.add(vote)
+        if evidence is not None and vote.signer != self.position:
+            self._actions.append(Report(evidence))
+        if certificate is not None:
+            self._on_certificate(certificate)
+
+    def _on_certificate(self, certificate: Certificate) -> None:
+        """Take a quorum, ours or another's: keep it, relay it once, and move."""
+        if self._is_known(certificate):
+            return
+        if certificate.kind is Kind.FINALIZE:
+            self._on_finalization(certificate)
+            return
+        state = self.views.at(certificate.view)
+        if certificate.kind is Kind.NOTARIZE:
+            state.notarization = certificate
+        else:
+            state.nullification = certificate
+        # Simplex 2.1 step 4: whoever enters the next iteration shows everybody why.
+        self._actions += [Persist(certificate), Broadcast(certificate)]
+        if certificate.block is not None:
+            self._on_notarization(certificate.view, certificate.block)
+        if certificate.view >= self.view and not self.is_ended:
+            self._enter(View(certificate.view + 1))
+        else:
+            self._advance()
+
+    def _on_notarization(self, view: View, block: Digest) -> None:
+        self._want(block)
+        # Simplex 2.1 step 4: finalize, if the timer has not fired.
+        if view >= self.view and self.pledges.may_finalize(view):
+            self._vote(Kind.FINALIZE, view, block)
+
+    def _on_finalization(self, certificate: Certificate) -> None:
+        # Simplex 2.1 step 5: the block and all that it builds on is final.
+        self.views.final = certificate
+        self._actions += [Persist(certificate), Broadcast(certificate)]
+        self._deliver_or_fetch(certificate)
+        self.pledges.raise_floor(certificate.view)
+        self._forget()
+        if self.is_ended:
+            return
+        if certificate.view >= self.view:
+            self._enter(View(certificate.view + 1))
+        else:
+            self._advance()
+
+    # Views
+
+    def _enter(self, view: View) -> None:
+        """Begin a view: one timer, and whatever can be done at once."""
+        self._note_silence()
+        self.view = view
+        self._alarms = 0
+        self._building = None
+        self._asked = None
+        self._answers.clear()
+        self._forget()
+        self._actions.append(SetTimer(view, self._delay(self.config.timing.leader)))
+        self._advance()
+        if self.view == view and self._is_silent(self._elector.leader(view)):
+            self._nullify()
+
+    def _advance(self) -> None:
+        """Do what the present view allows: propose as its leader, or vote for its proposal."""
+        if self.is_ended or self.position is None:
+            return
+        state = self.views.find(self.view)
+        if state is not None and state.proposal is not None:
+            self._consider(state, state.proposal)
+        elif self._elector.leader(self.view) == self.position:
+            self._lead()
+
+    def _lead(self) -> None:
+        """Build on the highest certified block that the nullifications leave."""
+        # Simplex 2.1 step 1: the leader extends the longest notarized chain.
+        if self._building is not None or not self.pledges.may_propose(self.view):
+            return
+        parent = self.views.find_parent(self.view)
+        if parent is None:
+            gap = self.views.last_open(self.view)
+            low = max(self.views.final_view + 1, gap - self.config.limits.request_views + 1)
+            self._ask(View(low), gap)
+            return
+        parent_view, block = parent
+        height = self._heights.get(block)
+        if height is None:
+            self._want(block)
+        elif height >= self.config.last_height:
+            self._propose(parent_view, block, block)
+        else:
+            self._building = parent
+            self._actions.append(RequestProposal(self.view, block, Height(height + 1)))
+
+    def _on_proposed(self, view: View, block: Digest) -> None:
+        if view != self.view or self._building is None or not self.pledges.may_propose(view):
+            return
+        parent_view, parent = self._building
+        height = self._heights.get(parent)
+        if height is None:
+            return
+        self._heights.setdefault(block, Height(height + 1))
+        self._propose(parent_view, parent, block)
+
+    def _propose(self, parent_view: View, parent: Digest, block: Digest) -> None:
+        assert self.position is not None
+        epoch, view = self.config.epoch, self.view
+        text = proposal_bytes(self.config.genesis, epoch, view, parent_view, parent, block)
+        proposal = Proposal(
+            epoch, view, parent_view, parent, block, self.position, self._sign(text)
+        )
+        self.views.at(self.view).proposal = proposal
+        self._say(proposal)
+        self._vote(Kind.NOTARIZE, self.view, block)
+
+    def _consider(self, state: ViewState, proposal: Proposal) -> None:
+        """Vote for the view's proposal once everything that it rests on is held."""
+        if not self.pledges.may_notarize(self.view):
+            return
+        low = View(proposal.parent_view + 1)
+        certified = self.views.certified(proposal.parent_view)
+        if proposal.parent_view < self.views.final_view or certified not in (
+            None,
+            proposal.parent,
+        ):
+            self._nullify()  # it builds beside a final block, or beside the notarized one
+            return
+        gap = self.views.first_open(low, self.view)
+        missing = proposal.parent_view if certified is None else gap
+        if missing is not None:
+            self._ask(missing, View(self.view - 1))
+            return
+        height = self._heights.get(proposal.parent)
+        if height is None:
+            self._want(proposal.parent)
+        elif height >= self.config.last_height or proposal.block == proposal.parent:
+            # The boundary block may only be proposed again, and only it.
+            is_again = height >= self.config.last_height and proposal.block == proposal.parent
+            self._vote_or_nullify(proposal.block, is_again)
+        elif state.height is None:
+            state.height = Height(height + 1)
+            self._actions.append(RequestVerification(proposal, state.height))
+
+    def _on_verified(self, view: View, block: Digest, is_valid: bool) -> None:  # noqa: FBT001
+        state = self.views.find(view)
+        if state is None or state.proposal is None or state.height is None:
+            return
+        if state.proposal.block != block:
+            return
+        if is_valid:
+            self._hold(block, state.height)
+        if view == self.view and not self.is_ended and self.pledges.may_notarize(view):
+            self._vote_or_nullify(block, is_valid)
+        self._advance()
+
+    def _vote_or_nullify(self, block: Digest, is_valid: bool) -> None:  # noqa: FBT001
+        # Simplex 2.1 step 3
+        if is_valid:
+            self._vote(Kind.NOTARIZE, self.view, block)
+        else:
+            self._nullify()
+
+    def _nullify(self) -> None:
+        # Simplex 2.1 step 2
+        if self.position is not None and self.pledges.may_nullify(self.view):
+            self._vote(Kind.NULLIFY, self.view, None)
+
+    # Timers
+
+    def _on_timer(self) -> None:
+        """Take the leader timer, then the advance timer, then the retries of one view."""
+        timing = self.config.timing
+        self._alarms += 1
+        state = self.views.find(self.view)
+        has_proposal = state is not None and state.proposal is not None
+        if self._alarms == 1 and has_proposal and not self.pledges.has_nullified(self.view):
+            rest = self._delay(timing.advance) - self._delay(timing.leader)
+            self._actions.append(SetTimer(self.view, Millis(rest)))
+            return
+        view = self.view
+        is_stuck = self.position is None or self.pledges.has_nullified(view)
+        self._nullify()
+        if self.view != view or self.is_ended:
+            return
+        backoff = min(timing.delay_max, timing.retry << min(self._alarms - 1, 16))
+        self._actions.append(SetTimer(view, Millis(backoff)))
+        if is_stuck:
+            self._repeat()
+
+    def _delay(self, base: Millis) -> Millis:
+        """Return a view's delay: it grows while views pass without a certified block."""
+        idle = self.view - 1 - self.views.highest_certified()
+        factor = max(1, idle - self.config.limits.patient_views)
+        return Millis(max(base, min(base * factor, self.config.timing.delay_max)))
+
+    def _repeat(self) -> None:
+        """Say again what brought us here, so that whoever hears it stands where we stand."""
+        self._fetching.clear()
+        self._asked = None
+        self._answers.clear()
+        final, highest = self.views.final, self.views.highest_certified()
+        if final is not None:
+            self._actions.append(Broadcast(final))
+            if self._delivered < final.view and final.block is not None:
+                self._want(final.block)
+        places = [highest, View(self.view - 1)] if highest < self.view - 1 else [highest]
+        for place in places:
+            self._actions += [Broadcast(held) for held in self.views.certificates(place)]
+        self._repeat_own()
+        if self.position is None:
+            last = View(self.views.final_view + self.config.limits.request_views)
+            request = Request(self.config.epoch, View(self.views.final_view + 1), last)
+            self._actions.append(Broadcast(request))
+        self._informant = None
+        self._advance()
+
+    def _repeat_own(self) -> None:
+        self._actions += [Broadcast(message) for message in self.pledges.said(self.view)]
+
+    # Blocks
+
+    def _want(self, block: Digest) -> None:
+        if block not in self._heights and block not in self._fetching:
+            self._fetching[block] = True
+            self._actions.append(Fetch(block))
+
+    def _on_fetched(self, block: Digest, height: Height) -> None:
+        if self._fetching.pop(block, False):
+            self._hold(block, height)
+            self._advance()
+
+    def _hold(self, block: Digest, height: Height) -> None:
+        """Remember the height of a block that is here, and deliver it if it is final."""
+        self._heights.setdefault(block, height)
+        final = self.views.final
+        if final is not None and final.block == block and self._delivered < final.view:
+            self._deliver_or_fetch(final)
+
+    def _deliver_or_fetch(self, certificate: Certificate) -> None:
+        block = certificate.block
+        assert block is not None
+        height = self._heights.get(block)
+        if height is None:
+            self._want(block)
+            return
+        self._delivered = certificate.view
+        self._actions.append(Deliver(certificate))
+        self.is_ended = height >= self.config.last_height
+
+    # Speaking
+
+    def _vote(self, kind: Kind, view: View, block: Digest | None) -> None:
+        """Sign a vote, write it down, say it, and count it."""
+        if self.position is None:
+            return
+        epoch, position = self.config.epoch, self.position
+        text = signed_bytes(self.config.genesis, kind, epoch, view, block)
+        signature = self._sign(text)
+        vote: Vote
+        if block is None:
+            vote = Nullify(epoch, view, position, signature)
+        elif kind is Kind.NOTARIZE:
+            vote = Notarize(epoch, view, block, position, signature)
+        else:
+            vote = Finalize(epoch, view, block, position, signature)
+        self._say(vote)
+        self._count(vote)
+
+    def _sign(self, text: bytes) -> Signature:
+        assert self.config.key is not None
+        return self.config.key.sign(text)
+
+    def _say(self, message: Signed) -> None:
+        self.pledges.record(message)
+        self._actions += [Persist(message), Broadcast(message)]
+
+    # Answering
+
+    def _on_request(self, sender: Peer, request: Request) -> None:
+        if not self._may_answer(sender):
+            return
+        final = self.views.final
+        if final is not None and request.first <= final.view:
+            self._actions.append(Send(sender, final))
+        low = max(request.first, self.views.final_view + 1)
+        high = min(request.last, low + self.config.limits.request_views - 1, self.view)
+        for view in range(low, high + 1):
+            held = self.views.certificates(View(view))
+            self._actions += [Send(sender, certificate) for certificate in held]
+
+    def _answer_laggard(self, sender: Peer, vote: Vote) -> None:
+        """Show whoever still votes in an old view the way to ours."""
+        if not self._may_answer(sender):
+            return
+        final = self.views.final
+        if final is not None and vote.view <= final.view:
+            self._actions.append(Send(sender, final))
+        held = self.views.certificates(View(self.view - 1))
+        self._actions += [Send(sender, certificate) for certificate in held]
+
+    def _answer_final(self, sender: Peer) -> None:
+        assert self.views.final is not None
+        self._actions.append(Send(sender, self.views.final))
+
+    def _may_answer(self, peer: Peer) -> bool:
+        given = self._answers.get(peer, 0)
+        self._answers[peer] = given + 1
+        return given < self.config.limits.answers
+
+    def _ask(self, first: View, last: View) -> None:
+        """Ask whoever led us here for the certificates of a range, once."""
+        last = min(last, View(first + self.config.limits.request_views - 1))
+        if self._asked == (first, last):
+            return
+        self._asked = (first, last)
+        request = Request(self.config.epoch, first, last)
+        known = self._informant
+        self._actions.append(Broadcast(request) if known is None else Send(known, request))
+
+    # Silent leaders
+
+    def _hear(self, message: Signed) -> None:
+        if message.view + 1 >= self.view:
+            self._silence.pop(message.signer, None)
+            self._heard[message.signer] = max(
+                message.view, self._heard.get(message.signer, View(0))
+            )
+
+    def _note_silence(self) -> None:
+        """On leaving a view: count it against a leader from whom nothing was heard in it."""
+        leader = self._elector.leader(self.view)
+        if self.views.is_nullified(self.view) and self._heard.get(leader, 0) < self.view:
+            self._silence[leader] = self._silence.get(leader, 0) + 1
+
+    def _is_silent(self, leader: int) -> bool:
+        return (
+            leader != self.position
+            and self._silence.get(leader, 0) >= self.config.limits.silent_views
+        )
+
+    # Keeping
+
+    def _is_in_window(self, view: View) -> bool:
+        limits = self.config.limits
+        low = max(self.views.final_view + 1, self.view - limits.views_behind)
+        return low <= view <= self.view + limits.views_ahead
+
+    def _is_known(self, certificate: Certificate) -> bool:
+        if certificate.view <= self.views.final_view:
+            return True
+        state = self.views.find(certificate.view)
+        match certificate.kind:
+            case Kind.NOTARIZE:
+                return state is not None and state.notarization is not None
+            case Kind.NULLIFY:
+                return state is not None and state.nullification is not None
+            case _:
+                return False
+
+    def _forget(self) -> None:
+        """Drop what no later rule reads."""
+        behind = View(self.view - self.config.limits.views_behind - 1)
+        self.views.forget(up_to=self.views.final_view, ballots_up_to=behind)
+        named = dict.fromkeys([self.views.final_block, *self.views.blocks()])
+        self._heights = {b: height for b, height in self._heights.items() if b in named}
+        self._fetching = {b: True for b in self._fetching if b in named}
+
+    def _restore(self, journal: tuple[Record, ...]) -> None:
+        for record in journal:
+            match record:
+                case Floor(epoch, view):
+                    if epoch == self.config.epoch:
+                        self.pledges.raise_floor(view)
+                    elif epoch > self.config.epoch:
+                        self.pledges.raise_floor(View(UINT64_MAX))
+                case _ if record.epoch != self.config.epoch:
+                    pass
+                case Certificate():
+                    self._restore_certificate(record)
+                case _:
+                    if record.signer == self.position:
+                        self.pledges.record(record)
+        self.pledges.raise_floor(self.views.final_view)
+        self._forget()
+
+    def _restore_certificate(self, certificate: Certificate) -> None:
+        if self._is_known(certificate):
+            return
+        if certificate.kind is Kind.FINALIZE:
+            self.views.final = certificate
+        elif certificate.kind is Kind.NOTARIZE:
+            self.views.at(certificate.view).notarization = certificate
+        else:
+            self.views.at(certificate.view).nullification = certificate
+
+    def _taken(self) -> list[Action]:
+        actions, self._actions = self._actions, []
+        return actions
