@@ -13,14 +13,14 @@ chance of guessing a 256-bit digest: zero for every purpose.)
 
 Slash. Let ``r`` be the reward of a unit per period and ``s`` the slash of a unit for a wrong proof,
 which also forfeits the reward. Faking ``f`` of the units is worth ``(1 - p) * r - p * s`` where
-honesty with the same work is worth ``(1 - f) * r``. So cheating loses money, for this ``f``, exactly
+honesty with the same work is worth ``(1 - f) * r``. So cheating with this ``f`` loses money exactly
 when
 
     p(f) * (r + s) > f * r
 
-``p`` is concave with ``p(0) = 0``, so ``f / p(f)`` is largest at ``f = 1``, and the inequality holds
-for every ``f > 0`` when ``s > r * g**k / (1 - g**k)``. ``slash_floor`` asks for the stronger
-``s >= r / (k * (1 - g))``, which still holds when a fake is only as dear as the work it saves.
+``p`` is concave with ``p(0) = 0``, so ``f / p(f)`` is largest at ``f = 1``, and the inequality is
+true for every ``f > 0`` as soon as ``s > r * g**k / (1 - g**k)``. ``slash_floor`` asks for
+``s >= r / (k * (1 - g))``, which is never below that bound.
 
 Source: docs/pocps.md, "The argument".
 """
@@ -38,6 +38,11 @@ PPB = 10**9
 """Fractions are in parts per billion."""
 POSITION_BYTES = 16
 """Bytes of the beacon's stream per position: the remainder's bias is below 2**-100."""
+
+CALL_WEIGHT = Weight(200_000)
+"""Upper estimate of what ``verify`` costs beside leaves and siblings, in nanoseconds."""
+SIBLING_WEIGHT = Weight(6_000)
+"""Upper estimate of one level of one sampled path, in nanoseconds."""
 
 Response = Sequence[Digest]
 """Merkle siblings, in the order of ``MerkleTree.prove``."""
@@ -91,10 +96,16 @@ class ProofKind(Protocol):
 
     @property
     def verification_weight(self) -> Weight:
-        """Upper estimate of what ``verify`` costs a node for one claim."""
+        """Upper estimate of what ``verify`` costs a node for one claim, in nanoseconds."""
 
     def count_leaves(self, units: int) -> int:
         """Return how many leaves so many units have.
+
+        Raises: UnitsOutOfRange.
+        """
+
+    def siblings_max(self, units: int) -> int:
+        """Return a number of digests that no valid response for so many units exceeds.
 
         Raises: UnitsOutOfRange.
         """
@@ -123,90 +134,148 @@ class ProofKind(Protocol):
         """
 
 
-class LeafComputer(Protocol):
-    """What ``verify_by_recomputing`` needs of a kind whose leaves any node can compute."""
+class Work(Protocol):
+    """A resource whose leaves any node can compute; ``SampledProof`` makes a proof kind of it."""
+
+    @property
+    def name(self) -> str: ...
 
     @property
     def class_id(self) -> int: ...
 
     @property
+    def units_max(self) -> int: ...
+
+    @property
+    def leaves_per_unit(self) -> int: ...
+
+    @property
     def samples(self) -> int: ...
 
-    def count_leaves(self, units: int) -> int: ...
+    @property
+    def operations_per_unit(self) -> int: ...
+
+    @property
+    def leaf_weight(self) -> Weight:
+        """Upper estimate of what computing one leaf costs a node."""
 
     def compute_leaves(
         self, challenge: Digest, provider: AccountId, positions: tuple[int, ...]
-    ) -> Sequence[Digest]: ...
+    ) -> Sequence[Digest]:
+        """Return the provider's leaves at the sorted ``positions``."""
 
 
-def derive_challenge(beacon: Digest) -> Digest:
-    """Return the challenge that every class and every provider meets in one epoch."""
-    return keyed_hash(Purpose.POCPS_CHALLENGE, beacon)
+class SampledProof:
+    """The proof kind of any ``Work``: commit to all leaves, recompute the few that are drawn."""
 
+    __slots__ = ("work",)
 
-def count_leaves(units: int, *, units_max: int, leaves_per_unit: int) -> int:
-    """Return the leaves of ``units``.
+    def __init__(self, work: Work) -> None:
+        self.work = work
 
-    Raises: UnitsOutOfRange.
-    """
-    if not 1 <= units <= units_max:
-        raise UnitsOutOfRange(units, units_max)
-    return units * leaves_per_unit
+    @property
+    def name(self) -> str:
+        return self.work.name
 
+    @property
+    def class_id(self) -> int:
+        return self.work.class_id
 
-def draw_positions(kind: LeafComputer, claim: Claim, beacon: Digest) -> tuple[int, ...]:
-    """Return the sampled leaf positions, sorted, each once.
+    @property
+    def units_max(self) -> int:
+        return self.work.units_max
 
-    ``kind.samples`` positions are drawn with repetition; the beacon is younger than the claim, and
-    the root is part of the seed, so nobody can choose leaves for the positions or the reverse.
-    Raises: UnitsOutOfRange.
-    """
-    size = kind.count_leaves(claim.units)
-    seed = beacon + kind.class_id.to_bytes(4) + claim.provider + claim.root
-    stream = expand(Purpose.POCPS_SAMPLE, seed, POSITION_BYTES * kind.samples)
-    drawn = {
-        int.from_bytes(stream[start : start + POSITION_BYTES]) % size
-        for start in range(0, len(stream), POSITION_BYTES)
-    }
-    return tuple(sorted(drawn))
+    @property
+    def samples(self) -> int:
+        return self.work.samples
 
+    @property
+    def operations_per_unit(self) -> int:
+        return self.work.operations_per_unit
 
-def siblings_max(kind: LeafComputer, units: int) -> int:
-    """Return a number of digests that no valid response for so many units exceeds.
+    @property
+    def verification_weight(self) -> Weight:
+        return Weight(
+            CALL_WEIGHT
+            + self.samples * self.work.leaf_weight
+            + self.siblings_max(self.units_max) * SIBLING_WEIGHT
+        )
 
-    Raises: UnitsOutOfRange.
-    """
-    return kind.samples * (kind.count_leaves(units) - 1).bit_length()
+    def count_leaves(self, units: int) -> int:
+        """Return how many leaves so many units have.
 
+        Raises: UnitsOutOfRange.
+        """
+        if not 1 <= units <= self.units_max:
+            raise UnitsOutOfRange(units, self.units_max)
+        return units * self.work.leaves_per_unit
 
-def verify_by_recomputing(
-    kind: LeafComputer, claim: Claim, response: Response, *, challenge: Digest, beacon: Digest
-) -> None:
-    """Compute the sampled leaves again and refuse unless they stand under the committed root.
+    def siblings_max(self, units: int) -> int:
+        """Return a number of digests that no valid response for so many units exceeds.
 
-    Cheap refusals come first: nobody makes a node compute leaves for a response of a wrong size.
-    Raises: UnitsOutOfRange, WrongSiblingCount, RootMismatch.
-    """
-    positions = draw_positions(kind, claim, beacon)
-    size = kind.count_leaves(claim.units)
-    needed = siblings_needed(size, positions)
-    if len(response) != needed:
-        raise WrongSiblingCount(len(response), needed)
-    leaves = kind.compute_leaves(challenge, claim.provider, positions)
-    try:
-        verify_leaves(claim.root, dict(zip(positions, leaves, strict=True)), response, size=size)
-    except InvalidMerkleProof as refusal:
-        raise RootMismatch(claim.root.hex()) from refusal
+        Raises: UnitsOutOfRange.
+        """
+        return self.samples * (self.count_leaves(units) - 1).bit_length()
+
+    def challenge(self, beacon: Digest) -> Digest:
+        """Return the epoch's challenge, which all classes and all providers share."""
+        return keyed_hash(Purpose.POCPS_CHALLENGE, beacon)
+
+    def commit(self, leaves: Sequence[bytes]) -> MerkleTree:
+        """Return the tree over all leaves of all claimed units."""
+        return MerkleTree(leaves)
+
+    def sample(self, claim: Claim, beacon: Digest) -> tuple[int, ...]:
+        """Return the drawn leaf positions, sorted, each once though drawn with repetition.
+
+        The beacon is younger than the claim and the root is part of the seed: nobody can choose
+        leaves for the positions, or positions for the leaves.
+        Raises: UnitsOutOfRange.
+        """
+        size = self.count_leaves(claim.units)
+        seed = beacon + self.class_id.to_bytes(4) + claim.provider + claim.root
+        stream = expand(Purpose.POCPS_SAMPLE, seed, POSITION_BYTES * self.samples)
+        drawn = {
+            int.from_bytes(stream[start : start + POSITION_BYTES]) % size
+            for start in range(0, len(stream), POSITION_BYTES)
+        }
+        return tuple(sorted(drawn))
+
+    def respond(self, tree: MerkleTree, positions: Sequence[int]) -> Response:
+        """Return the Merkle siblings of the leaves at ``positions``."""
+        return tree.prove(*positions)
+
+    def verify(
+        self, claim: Claim, response: Response, *, challenge: Digest, beacon: Digest
+    ) -> None:
+        """Refuse the response unless the sampled leaves, computed again, stand under the root.
+
+        Cheap refusals come first: no response of a wrong size makes a node compute leaves.
+        Raises: UnitsOutOfRange, WrongSiblingCount, RootMismatch.
+        """
+        positions = self.sample(claim, beacon)
+        size = self.count_leaves(claim.units)
+        needed = siblings_needed(size, positions)
+        if len(response) != needed:
+            raise WrongSiblingCount(len(response), needed)
+        leaves = self.work.compute_leaves(challenge, claim.provider, positions)
+        try:
+            verify_leaves(
+                claim.root, dict(zip(positions, leaves, strict=True)), response, size=size
+            )
+        except InvalidMerkleProof as refusal:
+            raise RootMismatch(claim.root.hex()) from refusal
 
 
 def detection_ppb(skipped_ppb: int, samples: int) -> int:
     """Return the chance that ``samples`` draws find a fraction of skipped leaves, rounded down."""
-    missed = (PPB - skipped_ppb) ** samples
-    return PPB - -(-missed * PPB // PPB**samples)
+    everything: int = PPB**samples
+    missed: int = (PPB - skipped_ppb) ** samples
+    return (everything - missed) * PPB // everything
 
 
 def slash_floor(reward: Balance, samples: int, *, guess_ppb: int = 0) -> Balance:
-    """Return the smallest slash per unit under which faking loses in every period, rounded up.
+    """Return the slash per unit from which on faking loses in every period, rounded up.
 
     ``reward`` is a unit's per period; ``guess_ppb`` the chance that a fake passes one sample.
     """
