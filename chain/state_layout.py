@@ -1,6 +1,8 @@
 """How the state tree lies in memory: rows of hashes, four to a group, and one page per slot.
 
-Row ``2d`` holds the hashes of the nodes at depth ``d``; row ``2d - 1`` those of their quads.
+Row ``2d`` holds the hashes of the nodes at depth ``d``; row ``2d - 1`` those of the quads between
+them and the nodes above. A row is a list of groups, each four hashes as one immutable byte string,
+so that an earlier version keeps what an update replaces without copying it.
 Hash ``i`` of row ``r`` is the hash of group ``i`` of row ``r + 1``, unless it stands for a node
 with at most 16 entries below it, which is a bucket. The rows below such a bucket are kept right
 as well, since it may become a node with the next entry.
@@ -10,7 +12,7 @@ function of the row below that ``chain/state_proof.py`` defines.
 """
 
 from array import array
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 
 from chain.state_page import (
@@ -39,6 +41,7 @@ SHRINK_SLOTS = 4
 FLAT_DEPTH_MAX = 6
 """16 million slots, a state of up to 400 million entries; see docs/state.md for what is beyond."""
 SLICE_SLOTS = 128
+EMPTY_GROUP = bytes(QUAD_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,9 @@ class Layout:
     def __init__(self, depth: int, pages: list[Page]) -> None:
         self.depth = depth
         self.pages = pages
-        self.rows = [bytearray(DIGEST_BYTES << 2 * row) for row in range(2 * depth + 1)]
+        self.rows: list[list[bytes]] = [[]]
+        """Row 0 would be the root alone, which has its own field."""
+        self.rows += [[EMPTY_GROUP] * (1 << 2 * row) for row in range(2 * depth)]
         self.counts = [array("Q", bytes(8 << 4 * level)) for level in range(depth + 1)]
         self.root: Digest = EMPTY_DIGEST
 
@@ -92,7 +97,7 @@ class Layout:
             replaced.pages[slot] = before
         self.pages[slot] = page
         if self.depth:
-            self._put_hash(2 * self.depth, slot, hash_page(page), replaced)
+            _put_hash(self.rows[-1], slot, hash_page(page), replaced.groups[-1])
         grown = count_entries(page) - count_entries(before)
         if grown:
             number = slot
@@ -102,7 +107,7 @@ class Layout:
                 counts[number] += grown
                 number >>= 4
 
-    def hash_groups(self, row: int, groups: list[int], replaced: Replaced) -> None:
+    def hash_groups(self, row: int, groups: Sequence[int], replaced: Replaced) -> None:
         """Hash some groups of ``row`` into the row above it, which has more than one hash."""
         below, above, kept = self.rows[row], self.rows[row - 1], replaced.groups[row - 1]
         counts = None if row & 1 == 0 else self.counts[row >> 1]
@@ -111,20 +116,16 @@ class Layout:
             if counts is not None and counts[group] <= BUCKET_ENTRIES_MAX:
                 digest = hash_bucket(self.bucket(row >> 1, group))
             else:
-                at = QUAD_BYTES * group
-                digest = keyed_hash(purpose, bytes(below[at : at + QUAD_BYTES]))
-            over = group >> 2
-            if over not in kept:
-                at = QUAD_BYTES * over
-                kept[over] = bytes(above[at : at + QUAD_BYTES])
-            at = DIGEST_BYTES * group
-            above[at : at + DIGEST_BYTES] = digest
+                digest = keyed_hash(purpose, below[group])
+            _put_hash(above, group, digest, kept)
 
     def hash_top(self) -> Digest:
-        """Return the root over row 1."""
+        """Return the root over row 1, or over the only page."""
+        if self.depth == 0:
+            return hash_page(self.pages[0])
         if self.count <= BUCKET_ENTRIES_MAX:
             return hash_bucket(self.bucket(0, 0))
-        return keyed_hash(Purpose.STATE_NODE, bytes(self.rows[1]))
+        return keyed_hash(Purpose.STATE_NODE, self.rows[1][0])
 
     def bucket(self, level: int, number: int) -> bytes:
         """Return the entries below a node that has at most 16 of them."""
@@ -136,7 +137,7 @@ class Layout:
         """Put back everything that an unfinished update has overwritten."""
         for row, groups in zip(self.rows, replaced.groups, strict=True):
             for group, before in groups.items():
-                row[QUAD_BYTES * group : QUAD_BYTES * (group + 1)] = before
+                row[group] = before
         for counts, earlier in zip(self.counts, replaced.counts, strict=True):
             for number, count in earlier.items():
                 counts[number] = count
@@ -157,18 +158,24 @@ class Layout:
         for row in range(2 * self.depth, 1, -1):
             groups = range(1 << 2 * (row - 1))
             for start in range(0, len(groups), SLICE_SLOTS):
-                self.hash_groups(row, list(groups[start : start + SLICE_SLOTS]), unused)
+                self.hash_groups(row, groups[start : start + SLICE_SLOTS], unused)
                 yield
             unused.groups[row - 1].clear()
-        self.root = self.hash_top() if self.depth else hash_page(self.pages[0])
+        self.root = self.hash_top()
 
-    def _put_hash(self, row: int, number: int, digest: bytes, replaced: Replaced) -> None:
-        hashes, kept, group = self.rows[row], replaced.groups[row], number >> 2
-        if group not in kept:
-            at = QUAD_BYTES * group
-            kept[group] = bytes(hashes[at : at + QUAD_BYTES])
-        at = DIGEST_BYTES * number
-        hashes[at : at + DIGEST_BYTES] = digest
+
+def _put_hash(row: list[bytes], number: int, digest: bytes, kept: dict[int, bytes]) -> None:
+    """Put hash ``number`` into its group, and keep the group that the version before had."""
+    group = number >> 2
+    before = row[group]
+    if group not in kept:
+        kept[group] = before
+    at = DIGEST_BYTES * (number & 3)
+    row[group] = before[:at] + digest + before[at + DIGEST_BYTES :]
+
+
+def _grouped(hashes: bytes | bytearray) -> list[bytes]:
+    return [bytes(hashes[at : at + QUAD_BYTES]) for at in range(0, len(hashes), QUAD_BYTES)]
 
 
 def built_layout(entries: Iterable[bytes]) -> Layout:
@@ -191,7 +198,8 @@ def built_layout(entries: Iterable[bytes]) -> Layout:
             # Below depth 2 a slot spans several first bytes, which come in order.
             before = gather_entries(layout.pages[slot])
             layout.pages[slot] = build_page(before + b"".join(here), depth)
-    layout.rows[-1][:] = b"".join([hash_page(page) for page in layout.pages])
+    if depth:
+        layout.rows[-1] = _grouped(b"".join([hash_page(page) for page in layout.pages]))
     for _ in layout.hash_all():
         pass
     return layout
@@ -218,7 +226,8 @@ def relaid(layout: Layout, *, deeper: bool) -> Generator[None, None, Layout]:
             if node % SLICE_SLOTS == 0:
                 yield
     new.pages = pages
-    new.rows[-1] = lowest
+    if new.depth:
+        new.rows[-1] = _grouped(lowest)
     yield from new.hash_all()
     assert new.root == layout.root, "the layout is no part of the root"
     return new

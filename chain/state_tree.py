@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from chain.state_layout import Layout, Replaced, built_layout, relaid
-from chain.state_page import Changes, change_page, find_value, hash_page
+from chain.state_page import Changes, change_page, find_value
 from chain.state_proof import STATE_PROOF, hash_key, hash_value
 from chain.state_view import TreeView
 from primitives.errors import LoopinError
@@ -185,6 +185,7 @@ class StateTree:
         self, changes: KeyChanges, replaced: Replaced
     ) -> Generator[None, None, KeyChanges]:
         layout = self._layout
+        pages, depth = layout.pages, layout.depth
         by_slot: dict[int, Changes] = {}
         for number, change in enumerate(changes.items(), start=1):
             slot = layout.slot_of(change[0])
@@ -196,13 +197,12 @@ class StateTree:
                 yield
         undo: KeyChanges = {}
         work = 0
-        for slot, all_here in by_slot.items():
-            for start in range(0, len(all_here), SLICE_KEYS):
-                here = all_here[start : start + SLICE_KEYS]
-                before = layout.pages[slot]
-                page = change_page(before, layout.depth, here, undo)
+        for slot, here in by_slot.items():
+            for start in range(0, len(here), SLICE_KEYS):
+                some = here if len(here) <= SLICE_KEYS else here[start : start + SLICE_KEYS]
+                page = change_page(pages[slot], depth, some, undo)
                 layout.put_page(slot, page, replaced)
-                work += len(here)
+                work += len(some)
                 if work >= SLICE_KEYS:
                     work = 0
                     yield
@@ -211,8 +211,6 @@ class StateTree:
     def _hash_rows(self, replaced: Replaced) -> Generator[None, None, Digest]:
         """Hash every group above a replaced page, lowest row first; return the root."""
         layout = self._layout
-        if layout.depth == 0:
-            return hash_page(layout.pages[0])
         for row in range(2 * layout.depth, 1, -1):
             groups = list(replaced.groups[row])
             for start in range(0, len(groups), SLICE_KEYS):

@@ -68,7 +68,7 @@ class TreeView:
             kept = replaced.groups[row].get(group)
             if kept is not None:
                 return kept
-        return bytes(self._layout.rows[row][QUAD_BYTES * group : QUAD_BYTES * (group + 1)])
+        return self._layout.rows[row][group]
 
     def _bucket(self, level: int, node: int) -> bytes:
         width = 4 * (self.depth - level)
