@@ -1,0 +1,274 @@
+"""One WebSocket connection: calls in, answers and notifications out.
+
+Invariants: at most ``calls_in_flight_max`` calls are answered at the same time, and each
+subscription has at most one notification on its way, so that what a client does not read is never
+kept; a client that falls behind loses its subscription and is told so.
+"""
+
+import logging
+from functools import partial
+from secrets import token_urlsafe
+from typing import Any
+
+import orjson
+import trio
+from wsproto import ConnectionType, WSConnection
+from wsproto.connection import ConnectionState
+from wsproto.events import (
+    AcceptConnection,
+    BytesMessage,
+    CloseConnection,
+    Ping,
+    RejectConnection,
+    TextMessage,
+)
+from wsproto.utilities import LocalProtocolError, RemoteProtocolError
+
+from node.rpc.dispatcher import Caller, Dispatcher, Later
+from node.rpc.errors import Code, RpcError
+from node.rpc.feeds import NOTHING, Lagged, Subscription
+from node.rpc.limits import Limits
+from node.rpc.method import Method
+from node.rpc.slices import Slices
+from node.rpc.transport.access import ByteBudget
+from node.rpc.transport.http import Request
+from node.rpc.transport.outlet import ClientGone, Outlet, receive_some
+
+_TOO_BIG = 1009
+_POLICY = 1008
+_BUSY = 1013
+_BAD_ENCODING = 1003
+
+_log = logging.getLogger(__name__)
+
+
+class WebSocketSession:
+    """A connection after its handshake, and its subscriptions."""
+
+    def __init__(
+        self,
+        stream: trio.SocketStream,
+        outlet: Outlet,
+        dispatcher: Dispatcher,
+        limits: Limits,
+        budget: ByteBudget,
+    ) -> None:
+        self._stream = stream
+        self._outlet = outlet
+        self._dispatcher = dispatcher
+        self._limits = limits
+        self._budget = budget
+        self._connection = WSConnection(ConnectionType.SERVER)
+        self._room = trio.CapacityLimiter(limits.calls_in_flight_max)
+        self._nursery: trio.Nursery | None = None
+        self._subscriptions: dict[str, trio.CancelScope] = {}
+        self._to_start: list[partial[Any]] = []
+        self._message = bytearray()
+        self._message_ends = 0.0
+        self._caller = Caller()
+
+    async def run(self, request: Request, rest: bytes, caller: Caller) -> None:
+        """Shake hands, then serve until either side hangs up. Raises: ClientGone."""
+        if not await self._shake_hands(request):
+            return
+        self._caller = Caller(caller.is_trusted, caller.meter, self)
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                await self._serve(rest)
+                nursery.cancel_scope.cancel()
+        finally:
+            self._budget.give_back(len(self._message))
+
+    async def _shake_hands(self, request: Request) -> bool:
+        headers = [
+            (name.encode("latin-1"), value.encode("latin-1"))
+            for name, value in request.headers.items()
+        ]
+        try:
+            self._connection.initiate_upgrade_connection(headers, request.target)
+            list(self._connection.events())
+            answer = self._connection.send(AcceptConnection())
+        except RemoteProtocolError as error:
+            hint = error.event_hint
+            rejection = hint if isinstance(hint, RejectConnection) else RejectConnection()
+            answer = self._connection.send(rejection)
+            await self._outlet.send(answer)
+            return False
+        await self._outlet.send(answer)
+        return True
+
+    async def _serve(self, rest: bytes) -> None:
+        data: bytes | None = rest
+        slices = Slices()
+        while data is not None:
+            try:
+                if data:
+                    self._connection.receive_data(data)
+                    for event in self._connection.events():
+                        if not await self._on_event(event):
+                            return
+                        await slices.breathe()
+            except RemoteProtocolError as error:
+                hint = error.event_hint
+                code = hint.code if isinstance(hint, CloseConnection) else 1002
+                await self._hang_up(code, str(error))
+                return
+            data = await self._receive()
+
+    async def _receive(self) -> bytes | None:
+        """Return more bytes; None at the end. A silent client is pinged once, then dropped."""
+        for is_last in (False, True):
+            deadline = trio.current_time() + self._limits.ping_interval
+            if self._message:
+                deadline = min(deadline, self._message_ends)
+            data = b""
+            with trio.move_on_at(deadline) as patience:
+                data = await receive_some(self._stream)
+            if not patience.cancelled_caught:
+                return data or None
+            if self._message and trio.current_time() >= self._message_ends:
+                await self._hang_up(_POLICY, "the message does not end")
+                return None
+            if not is_last:
+                await self._send(Ping())
+        await self._hang_up(_POLICY, "no answer to a ping")
+        return None
+
+    async def _on_event(self, event: object) -> bool:
+        """Act on what the client sent; return whether to go on."""
+        match event:
+            case TextMessage() | BytesMessage():
+                return await self._on_piece(event)
+            case Ping():
+                await self._send(event.response())
+            case CloseConnection():
+                if self._connection.state is ConnectionState.REMOTE_CLOSING:
+                    await self._send(event.response())
+                return False
+            case _:
+                pass
+        return True
+
+    async def _on_piece(self, piece: TextMessage | BytesMessage) -> bool:
+        data = piece.data.encode() if isinstance(piece, TextMessage) else bytes(piece.data)
+        if not self._message:
+            self._message_ends = trio.current_time() + self._limits.body_timeout
+        if len(self._message) + len(data) > self._limits.request_bytes_max:
+            await self._hang_up(_TOO_BIG, "message too long")
+            return False
+        if not self._budget.take(len(data)):
+            await self._hang_up(_BUSY, "too many long messages")
+            return False
+        self._message += data
+        if piece.message_finished:
+            body = bytes(self._message)
+            self._message.clear()
+            await self._on_message(body)
+        return True
+
+    async def _on_message(self, body: bytes) -> None:
+        """Answer a message at once if possible, else in a task of its own."""
+        answer = self._dispatcher.begin(body, self._caller)
+        if isinstance(answer, bytes):
+            self._budget.give_back(len(body))
+            await self._answer(answer)
+            return
+        assert self._nursery is not None, "run has opened it"
+        ticket = object()
+        await self._room.acquire_on_behalf_of(ticket)
+        self._nursery.start_soon(self._answer_later, answer, len(body), ticket)
+
+    async def _answer_later(self, later: Later, held: int, ticket: object) -> None:
+        try:
+            answer = await later()
+        finally:
+            self._budget.give_back(held)
+            self._room.release_on_behalf_of(ticket)
+        if not self._budget.take(len(answer)):
+            await self._hang_up(_BUSY, "too many long answers")
+            return
+        try:
+            await self._answer(answer)
+        finally:
+            self._budget.give_back(len(answer))
+
+    async def _answer(self, answer: bytes) -> None:
+        if answer:
+            await self._send_text(answer)
+        # A subscriber learns its subscription's id before the first notification.
+        to_start, self._to_start = self._to_start, []
+        for pump in to_start:
+            assert self._nursery is not None, "run has opened it"
+            self._nursery.start_soon(pump)
+
+    async def _send_text(self, text: bytes) -> None:
+        await self._send(TextMessage(data=text.decode()))
+
+    async def _send(self, event: Any) -> None:  # noqa: ANN401 - any event of wsproto's
+        try:
+            data = self._connection.send(event)
+        except LocalProtocolError:
+            raise ClientGone("the connection is closing") from None
+        await self._outlet.send(data)
+
+    async def _hang_up(self, code: int, reason: str) -> None:
+        _log.info("rpc_websocket_closed code=%d reason=%r", code, reason)
+        await self._send(CloseConnection(code=code, reason=reason[:100]))
+
+    # The dispatcher's Subscriber.
+
+    def require_room(self) -> None:
+        if len(self._subscriptions) >= self._limits.subscriptions_per_connection_max:
+            raise RpcError(
+                Code.TOO_MANY_SUBSCRIPTIONS,
+                f"at most {self._limits.subscriptions_per_connection_max}",
+            )
+
+    def subscribe(self, method: Method, subscription: Subscription[Any]) -> str:
+        try:
+            self.require_room()
+        except RpcError:
+            subscription.feed.close()
+            raise
+        identity = token_urlsafe(12)
+        scope = self._subscriptions[identity] = trio.CancelScope()
+        self._to_start.append(partial(self._pump, identity, scope, method, subscription))
+        return identity
+
+    def unsubscribe(self, identity: str) -> bool:
+        scope = self._subscriptions.pop(identity, None)
+        if scope is None:
+            return False
+        scope.cancel()
+        return True
+
+    async def _pump(
+        self,
+        identity: str,
+        scope: trio.CancelScope,
+        method: Method,
+        subscription: Subscription[Any],
+    ) -> None:
+        """Send a subscription's notifications until it ends."""
+        try:
+            with scope, subscription.feed:
+                for value in subscription.first:
+                    await self._notify(method, identity, {"result": method.result.to_json(value)})
+                try:
+                    async for news in subscription.feed:
+                        value = subscription.view(news)
+                        if value is not NOTHING:
+                            result = method.result.to_json(value)
+                            await self._notify(method, identity, {"result": result})
+                except Lagged:
+                    await self._notify(
+                        method, identity, {"error": "the subscriber is too slow; subscribe again"}
+                    )
+        finally:
+            self._subscriptions.pop(identity, None)
+
+    async def _notify(self, method: Method, identity: str, body: dict[str, Any]) -> None:
+        params = {"subscription": identity, **body}
+        notification = {"jsonrpc": "2.0", "method": method.notification, "params": params}
+        await self._send_text(orjson.dumps(notification))
