@@ -44,6 +44,7 @@ class Purpose:
     BEACON = _purpose("beacon")
     BEACON_INPUT = _purpose("beacon input")
     LEADER = _purpose("leader")
+    JOURNAL = _purpose("consensus journal")
     POCPS_CHALLENGE = _purpose("pocps challenge")
     POCPS_SAMPLE = _purpose("pocps sample")
     FORWARD_PASS_WEIGHTS = _purpose("forward pass weights")
@@ -95,7 +96,7 @@ class KeyPair:
 
 def is_valid_signature(public: PublicKey, message: bytes, signature: Signature) -> bool:
     """Return whether libsodium accepts the detached ``signature`` of ``message``."""
-    if len(public) != 32 or len(signature) != SIGNATURE_BYTES:  # noqa: PLR2004 - sizes of the key
+    if len(public) != 32 or len(signature) != SIGNATURE_BYTES:
         return False
     try:
         crypto_sign_open(signature + message, public)
