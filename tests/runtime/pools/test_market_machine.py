@@ -1,0 +1,202 @@
+"""Random histories of a whole market: no token appears, vanishes or is gained by anyone alone."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from runtime.pools.controller import PPB
+from runtime.pools.pricing import NotEnoughSupply
+from tests.runtime.pools.in_memory_market import ISSUANCE, InMemoryMarket, Refused
+
+LEASES_MAX = 6
+ENDOWMENT = 10**15
+HISTORY = 100
+EXAMPLES = {"nightly": 2_000, "ci": 140}.get(settings.get_current_profile_name(), 40)
+"""The two machines together take 21 000 steps in CI, 6 000 on a desk, 300 000 at night."""
+
+names = st.sampled_from(["alice", "bob"])
+machines = st.sampled_from(["north", "east", "south"])
+durations = st.integers(1, 60)
+octaves = st.integers(-(4 << 32), 24 << 32)
+
+
+class AnyMarket(RuleBasedStateMachine):
+    """Everyone does anything; the books balance after every step."""
+
+    @initialize(start=octaves)
+    def open(self, start: int) -> None:
+        self.market = InMemoryMarket(start)
+        self.market.accounts = {"alice": ENDOWMENT, "bob": ENDOWMENT}
+        self.endowed = 2 * ENDOWMENT
+
+    @rule(name=machines, units=st.integers(1, 5_000))
+    def join(self, name: str, units: int) -> None:
+        self.market.join(name, units)
+
+    @rule(name=machines, units=st.integers(1, 5_000))
+    def leave(self, name: str, units: int) -> None:
+        if name in self.market.providers:
+            provider = self.market.providers[name]
+            free = provider.units - provider.leased
+            try:
+                self.market.leave(name, units)
+            except Refused:
+                assert units > free
+
+    @rule(client=names, share=st.integers(1, 100), duration=durations)
+    def acquire(self, client: str, share: int, duration: int) -> None:
+        free = self.market.market().free
+        if free > 0 and len(self.market.leases) < LEASES_MAX:
+            try:
+                self.market.acquire(client, max(1, free * share // 100), duration)
+            except Refused:
+                assert self.market.accounts[client] < ENDOWMENT * 3
+
+    @precondition(lambda self: self.market.leases)
+    @rule(which=st.integers(0, LEASES_MAX), duration=durations)
+    def extend(self, which: int, duration: int) -> None:
+        leases = sorted(self.market.leases)
+        number = leases[which % len(leases)]
+        if len(self.market.leases[number].parts[0].terms) < 4:
+            try:
+                self.market.extend(number, duration)
+            except (Refused, NotEnoughSupply):
+                return
+
+    @precondition(lambda self: self.market.leases)
+    @rule(which=st.integers(0, LEASES_MAX))
+    def end(self, which: int) -> None:
+        leases = sorted(self.market.leases)
+
+        refund, unused, rebuy = self.market.end(leases[which % len(leases)])
+
+        assert refund <= unused
+        assert refund <= rebuy
+
+    @rule(name=machines)
+    def fail(self, name: str) -> None:
+        if name in self.market.providers:
+            self.market.fail(name)
+
+    @rule(blocks=st.integers(1, 12))
+    def advance(self, blocks: int) -> None:
+        self.market.advance(blocks)
+
+    @rule(name=machines)
+    def claim(self, name: str) -> None:
+        if name in self.market.providers:
+            self.market.claim(name)
+
+    @invariant()
+    def what_was_paid_in_is_somewhere(self) -> None:
+        market = self.market
+        out = market.burned + market.to_providers + market.to_pool + market.refunded
+
+        assert out + market.escrow == market.paid_in
+
+    @invariant()
+    def every_token_is_in_an_account_an_escrow_or_the_shared_reward(self) -> None:
+        market = self.market
+        shared = market.to_pool + market.recycled - market.claimed
+
+        assert shared >= 0
+        assert (
+            sum(market.accounts.values()) + market.escrow + shared
+            == self.endowed - market.burned + market.recycled
+        )
+
+    @invariant()
+    def leased_units_are_the_live_leases_and_never_more_than_the_supply(self) -> None:
+        market = self.market
+
+        assert 0 <= market.leased <= market.supply
+        assert market.leased == sum(provider.leased for provider in market.providers.values())
+        assert market.reward.units == market.supply
+
+    @invariant()
+    def no_more_is_recycled_than_its_share_of_the_burn(self) -> None:
+        ever = self.market.recycled + self.market.reserve.recyclable
+
+        assert ever * PPB <= self.market.burned * ISSUANCE.recycled_ppb
+
+    def teardown(self) -> None:
+        if not hasattr(self, "market"):
+            return
+        for name in sorted(self.market.providers):
+            self.market.claim(name)
+        left = self.market.to_pool + self.market.recycled - self.market.claimed
+        waiting = self.market.reward.dust_q64 >> 64
+        assert 0 <= left - waiting <= len(self.market.providers)
+
+
+class LonelyTrader(RuleBasedStateMachine):
+    """One account trades with itself and owns up to half of the machines: it never gains.
+
+    The worst case for the pool is taken throughout: its leases are always served by its own
+    machines first, and everything it could claim counts as its own at once.
+    """
+
+    @initialize(start=octaves, own=st.integers(1, 5_000), more=st.integers(0, 5_000))
+    def open(self, start: int, own: int, more: int) -> None:
+        self.market = InMemoryMarket(start)
+        self.market.accounts = {"trader": ENDOWMENT}
+        self.market.join("trader", own)
+        self.market.join("idle", own + more)
+        self.market.advance(200)
+
+    @rule(share=st.integers(1, 100), duration=durations)
+    def acquire(self, share: int, duration: int) -> None:
+        free = self.market.market().free
+        if free > 0 and len(self.market.leases) < LEASES_MAX:
+            try:
+                self.market.acquire("trader", max(1, free * share // 100), duration, "trader")
+            except Refused:
+                return
+
+    @precondition(lambda self: self.market.leases)
+    @rule(which=st.integers(0, LEASES_MAX), duration=durations)
+    def extend(self, which: int, duration: int) -> None:
+        leases = sorted(self.market.leases)
+        number = leases[which % len(leases)]
+        if len(self.market.leases[number].parts[0].terms) < 4:
+            try:
+                self.market.extend(number, duration)
+            except Refused:
+                return
+
+    @precondition(lambda self: self.market.leases)
+    @rule(which=st.integers(0, LEASES_MAX))
+    def end(self, which: int) -> None:
+        leases = sorted(self.market.leases)
+        self.market.end(leases[which % len(leases)])
+
+    @rule(blocks=st.integers(1, 40))
+    def advance(self, blocks: int) -> None:
+        self.market.advance(blocks)
+
+    @rule(units=st.integers(1, 3_000))
+    def leave_and_return(self, units: int) -> None:
+        provider = self.market.providers["trader"]
+        if units <= provider.units - provider.leased:
+            self.market.leave("trader", units)
+            self.market.join("trader", units)
+
+    @invariant()
+    def the_trader_never_owns_more_than_it_began_with(self) -> None:
+        if hasattr(self, "market"):
+            self.market.claim("trader")
+
+            # What is in escrow could be refunded at best in full.
+            assert self.market.accounts["trader"] + self.market.escrow <= ENDOWMENT
+
+
+TestAnyMarket = AnyMarket.TestCase
+TestAnyMarket.settings = settings(max_examples=EXAMPLES, stateful_step_count=HISTORY)
+TestLonelyTrader = LonelyTrader.TestCase
+TestLonelyTrader.settings = settings(max_examples=EXAMPLES // 2, stateful_step_count=HISTORY)
