@@ -1,0 +1,278 @@
+"""A libp2p host that does nothing by itself and survives everything that a peer sends.
+
+* *plaintext by default*: ``new_host()`` also accepts the plaintext security transport, over which
+  anybody may claim any peer id. ``make_host`` offers Noise and Yamux, nothing else.
+* *an uncaught exception in a stream handler ends the host* (a protocol name that is no UTF-8 is
+  enough): ``_guarded`` ends the stream instead.
+* *the host dials, identifies and prunes by itself*: the automatic connector, automatic identify,
+  identify push, ping and the resource manager are off; the node decides whom to know.
+* *each inbound connection takes one of a fixed number of places until the host stops*, also after
+  it is long closed; idle sockets hold all places; ``SO_REUSEPORT`` lets a second node share the
+  port. ``listen`` and ``accept`` replace the listener: an own accept loop, an own socket.
+* *negative cache*: after a failed dial libp2p refuses to dial for 60 s; it drops loopback addresses
+  when a public one is known and tries at most two. ``dial`` opens the socket itself.
+* *new_stream picks any connection, also a stale one, or dials*: ``open_stream`` takes the
+  connection.
+"""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+
+import trio
+from libp2p import new_host
+from libp2p.abc import INetStream
+from libp2p.crypto.keys import KeyPair
+from libp2p.custom_types import TProtocol
+from libp2p.exceptions import BaseLibp2pError
+from libp2p.host.basic_host import BasicHost
+from libp2p.host.ping import ID as PING
+from libp2p.identity.identify.identify import ID as IDENTIFY
+from libp2p.identity.identify_push.identify_push import ID_PUSH as IDENTIFY_PUSH
+from libp2p.network.config import ConnectionConfig
+from libp2p.network.connection.swarm_connection import SwarmConn
+from libp2p.network.swarm import Swarm
+from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
+from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
+from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
+from multiaddr import Multiaddr
+
+from p2p.faults import ConnectionLost, DialFailed, Flooding, NetworkFault
+from p2p.identity import PeerId, libp2p_id
+from p2p.libp2p_fixes import yamux
+from p2p.libp2p_fixes.noise import GatedNoise
+from p2p.libp2p_fixes.pipe import Pipe
+from p2p.libp2p_fixes.yamux import FirmYamux
+
+log = logging.getLogger(__name__)
+
+CONNECTIONS_MAX = 1024
+"""libp2p's own limit; the network layer stays far below it."""
+NEGOTIATION_BYTES_MAX = 1024
+"""Read on a new stream before its protocol is agreed."""
+NEGOTIATION_SECONDS = 10
+GIVE_UP_SECONDS = 2
+_IMPOSSIBLE_ADDRESS = Multiaddr("/ip4/0.0.0.0/tcp/0")
+
+
+class NegotiationFailed(NetworkFault):
+    """The other side does not speak this protocol, or said nothing in time."""
+
+
+class Link:
+    """One authenticated connection to a peer, either way round."""
+
+    def __init__(self, pipe: Pipe, connection: SwarmConn, host: BasicHost) -> None:
+        muxed = connection.muxed_conn
+        assert isinstance(muxed, FirmYamux)
+        self.peer = PeerId(muxed.peer_id.to_base58())
+        self.pipe = pipe
+        self.muxed = muxed
+        self.connection = connection
+        self._host = host
+
+    @property
+    def is_dialer(self) -> bool:
+        """True when this side made the connection."""
+        return self.pipe.is_initiator
+
+    @property
+    def is_closed(self) -> bool:
+        return self.pipe.abort_reason is not None or self.connection.is_closed
+
+    def abort(self, reason: str) -> None:
+        """Close the socket now; the first reason is kept."""
+        self.pipe.abort(reason)
+
+    def why_closed(self) -> str:
+        return self.pipe.abort_reason or "closed by the peer"
+
+    async def open_stream(self, protocol: str) -> "Stream":
+        """Open a stream and agree on its protocol; the caller sets the deadline.
+
+        Raises: ConnectionLost, NegotiationFailed.
+        """
+        try:
+            raw = await self.connection.new_stream()
+        except BaseLibp2pError as error:
+            raise ConnectionLost(str(error)) from error
+        stream = Stream(raw)
+        try:
+            await self._host.multiselect_client.select_one_of(
+                [TProtocol(protocol)], MultiselectCommunicator(_Sip(raw)), NEGOTIATION_SECONDS
+            )
+        except (BaseLibp2pError, UnicodeDecodeError, Flooding) as error:
+            await stream.give_up()
+            raise NegotiationFailed(protocol, str(error)) from error
+        except trio.Cancelled:
+            with trio.CancelScope(shield=True):
+                await stream.give_up()
+            raise
+        return stream
+
+
+class Stream:
+    """Bytes to and from a peer, with this package's errors."""
+
+    def __init__(self, raw: INetStream) -> None:
+        self._raw = raw
+
+    async def read(self, bytes_max: int) -> bytes:
+        """Return what came, at most ``bytes_max``; ``b""`` at the end. Raises: ConnectionLost."""
+        try:
+            return await self._raw.read(bytes_max)
+        except EOFError:
+            return b""
+        except (BaseLibp2pError, ValueError) as error:
+            raise ConnectionLost(str(error)) from error
+
+    async def write(self, data: bytes) -> None:
+        """Write everything. To give up, abort the link: never cancel. Raises: ConnectionLost."""
+        try:
+            await self._raw.write(data)
+        except (BaseLibp2pError, ValueError) as error:
+            raise ConnectionLost(str(error)) from error
+
+    async def finish(self) -> None:
+        """Say that nothing more will be written. Raises: ConnectionLost."""
+        try:
+            await self._raw.close_write()
+        except (BaseLibp2pError, ValueError) as error:
+            raise ConnectionLost(str(error)) from error
+
+    async def close(self) -> None:
+        """Forget a stream that both sides have finished. Raises: ConnectionLost."""
+        try:
+            await self._raw.close()
+        except (BaseLibp2pError, ValueError) as error:
+            raise ConnectionLost(str(error)) from error
+
+    async def give_up(self) -> None:
+        """Reset the stream; if even that cannot be written in 2 s, the link goes down."""
+        with trio.move_on_after(GIVE_UP_SECONDS):
+            await self._raw.reset()
+
+
+class _Sip:
+    """A stream from which only a little may be read: what negotiation may cost."""
+
+    def __init__(self, raw: INetStream) -> None:
+        self._raw = raw
+        self._left = NEGOTIATION_BYTES_MAX
+
+    async def read(self, n: int | None = None) -> bytes:
+        if n is None or n > self._left:
+            raise Flooding("stream negotiation", n)
+        self._left -= n
+        return await self._raw.read(n)
+
+    async def write(self, data: bytes) -> None:
+        await self._raw.write(data)
+
+    async def close(self) -> None:
+        await self._raw.close()
+
+    def get_remote_address(self) -> tuple[str, int] | None:
+        return self._raw.get_remote_address()
+
+
+Serve = Callable[[FirmYamux, str, Stream], Awaitable[None]]
+"""Handles an inbound stream of the agreed protocol, until it is done with it."""
+
+
+def make_host(key_pair: KeyPair, protocols: tuple[str, ...], serve: Serve) -> BasicHost:
+    """Return a host that listens nowhere and does nothing until it is told to."""
+    yamux.install()
+    host = new_host(
+        key_pair=key_pair,
+        sec_opt={NOISE: GatedNoise(key_pair)},
+        muxer_opt={TProtocol(YAMUX): FirmYamux},
+        connection_config=ConnectionConfig(
+            max_connections=CONNECTIONS_MAX,
+            high_watermark=CONNECTIONS_MAX,
+            min_connections=0,
+            low_watermark=0,
+            # Two may live side by side for a moment; more never get past the node's own limits.
+            max_connections_per_peer=8,
+        ),
+        announce_addrs=[],
+        disable_identify_address_discovery=True,
+    )
+    assert isinstance(host, BasicHost)
+    swarm = swarm_of(host)
+    swarm.set_resource_manager(None)
+    setattr(host, "_should_identify_peer", lambda _: False)  # noqa: B010  libp2p has no switch
+    for protocol in (PING, IDENTIFY_PUSH):
+        host.remove_stream_handler(protocol)
+    host.multiselect.handlers = OrderedDict(host.multiselect.handlers)
+    for protocol in protocols:
+        host.set_stream_handler(TProtocol(protocol), _never_called)
+    swarm.set_stream_handler(_guarded(host, serve))
+    return host
+
+
+def swarm_of(host: BasicHost) -> Swarm:
+    swarm = host.get_network()
+    assert isinstance(swarm, Swarm)
+    return swarm
+
+
+async def _never_called(stream: INetStream) -> None:
+    raise AssertionError(stream.get_protocol())
+
+
+def _guarded(host: BasicHost, serve: Serve) -> Callable[[INetStream], Awaitable[None]]:
+    """Return a stream handler that nothing a peer sends can make raise."""
+
+    async def handle(raw: INetStream) -> None:
+        stream = Stream(raw)
+        try:
+            protocol, handler = await host.multiselect.negotiate(
+                MultiselectCommunicator(_Sip(raw)), NEGOTIATION_SECONDS
+            )
+            if protocol == IDENTIFY and handler is not None:
+                with trio.fail_after(NEGOTIATION_SECONDS):
+                    await handler(raw)
+                return
+            muxed = raw.muxed_conn
+            assert isinstance(muxed, FirmYamux)
+            await serve(muxed, str(protocol), stream)
+        except Exception as error:  # noqa: BLE001  libp2p's nursery must never see one
+            log.debug("inbound stream failed peer=%s error=%r", raw.muxed_conn.peer_id, error)
+            await stream.give_up()
+
+    return handle
+
+
+async def accept(host: BasicHost, pipe: Pipe) -> Link:
+    """Authenticate and multiplex an inbound socket; the caller sets the deadline.
+
+    Raises: ConnectionLost for everything that the other side may do wrong before it is known.
+    """
+    swarm = swarm_of(host)
+    try:
+        muxed = await swarm.upgrade_inbound_raw_conn(pipe, _IMPOSSIBLE_ADDRESS)
+    except Exception as error:  # a stranger's garbage surfaces as anything at all
+        raise ConnectionLost("handshake", repr(error)) from error
+    for connection in swarm.get_connections(muxed.peer_id):
+        if connection.muxed_conn is muxed and isinstance(connection, SwarmConn):
+            return Link(pipe, connection, host)
+    raise ConnectionLost("closed after the handshake")
+
+
+async def dial(host: BasicHost, peer: PeerId, hostname: str, port: int) -> Link:
+    """Connect to a peer at one address; the caller sets the deadline. Raises: DialFailed."""
+    try:
+        socket = await trio.open_tcp_stream(hostname, port)
+    except OSError as error:
+        raise DialFailed(peer, str(error)) from error
+    pipe = Pipe(socket, is_initiator=True)
+    try:
+        connection = await swarm_of(host).upgrade_outbound_raw_conn(pipe, libp2p_id(peer))
+    except Exception as error:  # whoever answers there may send anything
+        pipe.abort("handshake failed")
+        raise DialFailed(peer, repr(error)) from error
+    except BaseException:
+        pipe.abort("dial given up")
+        raise
+    return Link(pipe, connection, host)
