@@ -17,7 +17,7 @@ Invariants:
 Source: docs/pocps.md, "The work".
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -170,15 +170,17 @@ def leaf_digests(outputs: bytes, rows_per_leaf: int) -> list[Digest]:
 
 
 class Network:
-    """The network of one class and one challenge, ready to run."""
+    """Matrices ready to run; the same for all providers of a class in one epoch."""
 
-    __slots__ = ("_layers", "resource")
+    __slots__ = ("_layers",)
 
-    def __init__(self, resource: ForwardPassClass, challenge: Digest) -> None:
-        self.resource = resource
-        self._layers = tuple(
-            matrix.astype(np.float32) for matrix in expand_weights(resource, challenge)
-        )
+    def __init__(self, layers: Iterable[Matrix]) -> None:
+        self._layers = tuple(layer.astype(np.float32) for layer in layers)
+
+    @classmethod
+    def expand(cls, resource: ForwardPassClass, challenge: Digest) -> "Network":
+        """Return the network of one class and one epoch."""
+        return cls(expand_weights(resource, challenge))
 
     def run(self, rows: Rows) -> Rows:
         """Return the output rows; exact, whatever order the machine adds in."""
@@ -187,18 +189,23 @@ class Network:
             values = _requantize(values @ layer)
         return values.astype(np.int8)
 
-    def compute_leaves(
-        self, challenge: Digest, provider: AccountId, positions: tuple[int, ...]
-    ) -> list[Digest]:
-        """Return the digests of the provider's leaves at ``positions``, which are few."""
-        if not positions:
-            return []
-        size = self.resource.rows_per_leaf
-        rows = [
-            expand_rows(self.resource, challenge, provider, first=size * position, count=size)
-            for position in positions
-        ]
-        return leaf_digests(self.run(np.concatenate(rows)).tobytes(), size)
+
+def compute_leaves(
+    network: Network,
+    resource: ForwardPassClass,
+    challenge: Digest,
+    provider: AccountId,
+    positions: Sequence[int],
+) -> list[Digest]:
+    """Return the digests of the provider's leaves at ``positions``, which are few."""
+    if not positions:
+        return []
+    size = resource.rows_per_leaf
+    rows = [
+        expand_rows(resource, challenge, provider, first=size * position, count=size)
+        for position in positions
+    ]
+    return leaf_digests(network.run(np.concatenate(rows)).tobytes(), size)
 
 
 def _to_values(stream: bytes, columns: int) -> NDArray[np.int8]:

@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 from primitives.types import AccountId, Digest, Weight
-from runtime.pocps.forward_pass import ForwardPassClass, Network
+from runtime.pocps.forward_pass import ForwardPassClass, Network, compute_leaves
 
 NETWORKS_KEPT = 4
 """Networks a node keeps expanded: one per class and epoch."""
@@ -16,7 +16,7 @@ ROW_WEIGHT = 5_000
 @lru_cache(maxsize=NETWORKS_KEPT)
 def open_network(resource: ForwardPassClass, challenge: Digest) -> Network:
     """Return the network of a class and an epoch; expanded once, since all providers share it."""
-    return Network(resource, challenge)
+    return Network.expand(resource, challenge)
 
 
 class ForwardPassWork:
@@ -60,4 +60,4 @@ class ForwardPassWork:
     ) -> list[Digest]:
         """Return the provider's leaves at ``positions``."""
         network = open_network(self.resource, challenge)
-        return network.compute_leaves(challenge, provider, positions)
+        return compute_leaves(network, self.resource, challenge, provider, positions)

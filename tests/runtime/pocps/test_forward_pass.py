@@ -16,6 +16,7 @@ from runtime.pocps.forward_pass import (
     ForwardPassClass,
     InvalidForwardPassClass,
     Network,
+    compute_leaves,
     expand_rows,
     expand_weights,
     leaf_digests,
@@ -53,10 +54,10 @@ def test_the_fast_forward_pass_gives_the_bytes_of_the_frozen_vectors(
     first = vector["rows"][0]["index"]
     count = len(vector["rows"])
 
-    network = Network(resource, challenge)
+    network = Network.expand(resource, challenge)
     rows = expand_rows(resource, challenge, provider, first=first, count=count)
     outputs = network.run(rows)
-    leaves = network.compute_leaves(challenge, provider, (vector["leaf_position"],))
+    leaves = compute_leaves(network, resource, challenge, provider, [vector["leaf_position"]])
 
     weights = b"".join(m.tobytes() for m in expand_weights(resource, challenge))
     assert blake3(weights).hexdigest() == vector["weights_hash"]
@@ -99,18 +100,16 @@ def test_any_row_of_any_small_class_is_what_the_slow_reference_computes(
         row = reference.multiply(row, layer, columns)
 
     rows = expand_rows(resource, Digest(challenge), AccountId(provider), first=index, count=1)
-    output = Network(resource, Digest(challenge)).run(rows)
+    output = Network.expand(resource, Digest(challenge)).run(rows)
 
     assert output[0].tolist() == row
 
 
 @pytest.mark.parametrize("value", [-32, 31])
 def test_the_largest_sums_of_the_widest_class_are_exact(value: int) -> None:
-    widest = replace(SMALL, width=16_384, depth=1, rows_per_unit=2, units_max=1)
-    network = Network(widest, CHALLENGE)
-    last = np.full((16_384, 64), value, np.float32)
+    last = np.full((16_384, 64), value, np.int8)
     last[0] = 1
-    network._layers = (np.zeros((64, 16_384), np.float32), last)
+    network = Network([np.zeros((64, 16_384), np.int8), last])
 
     output = network.run(np.zeros((3, 64), np.int8))
 
@@ -120,7 +119,7 @@ def test_the_largest_sums_of_the_widest_class_are_exact(value: int) -> None:
 
 
 def test_the_batch_in_which_a_row_passes_does_not_change_its_output() -> None:
-    network = Network(SMALL, CHALLENGE)
+    network = Network.expand(SMALL, CHALLENGE)
     rows = expand_rows(SMALL, CHALLENGE, PROVIDER, first=0, count=257)
 
     together = network.run(rows)
@@ -130,7 +129,7 @@ def test_the_batch_in_which_a_row_passes_does_not_change_its_output() -> None:
 
 
 def test_one_changed_bit_of_an_input_row_changes_about_all_of_its_outputs() -> None:
-    network = Network(replace(SMALL, depth=3), CHALLENGE)
+    network = Network.expand(replace(SMALL, depth=3), CHALLENGE)
     rows = expand_rows(SMALL, CHALLENGE, PROVIDER, first=0, count=64)
     changed = rows.copy()
     changed[:, 0] ^= 1
@@ -165,14 +164,14 @@ def test_weights_depend_on_the_challenge_and_the_class() -> None:
 
 
 def test_leaves_of_scattered_positions_are_those_of_the_whole() -> None:
-    network = Network(SMALL, CHALLENGE)
+    network = Network.expand(SMALL, CHALLENGE)
     whole = network.run(expand_rows(SMALL, CHALLENGE, PROVIDER, first=0, count=40))
     expected = leaf_digests(whole.tobytes(), SMALL.rows_per_leaf)
 
-    chosen = network.compute_leaves(CHALLENGE, PROVIDER, (0, 7, 19))
+    chosen = compute_leaves(network, SMALL, CHALLENGE, PROVIDER, [0, 7, 19])
 
     assert chosen == [expected[0], expected[7], expected[19]]
-    assert network.compute_leaves(CHALLENGE, PROVIDER, ()) == []
+    assert compute_leaves(network, SMALL, CHALLENGE, PROVIDER, []) == []
 
 
 def test_the_operations_of_a_unit_count_every_multiplication_and_addition() -> None:
