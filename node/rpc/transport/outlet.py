@@ -17,23 +17,37 @@ class ClientGone(LoopinError):
 class Outlet:
     """The sending side of a stream."""
 
-    def __init__(self, stream: trio.SocketStream, limits: Limits) -> None:
+    def __init__(
+        self, stream: trio.SocketStream, limits: Limits, scope: trio.CancelScope | None = None
+    ) -> None:
+        """``scope``, if given, surrounds every send, and its deadline is this outlet's to set.
+
+        A scope for each send costs as much as parsing the request that is answered.
+        """
         self._stream = stream
         self._timeout = limits.send_timeout
+        self._scope = scope
         self._turn = trio.Lock()
 
     async def send(self, data: bytes) -> None:
         """Send all of ``data``, in pieces that each must go out in time. Raises: ClientGone."""
+        if self._scope is not None:
+            await self._send(data, self._scope)
+            return
         async with self._turn:
-            view = memoryview(data)
-            for start in range(0, len(data), SEND_BYTES):
-                with trio.move_on_after(self._timeout) as patience:
-                    try:
-                        await self._stream.send_all(view[start : start + SEND_BYTES])
-                    except (trio.BrokenResourceError, trio.ClosedResourceError):
-                        raise ClientGone("the connection broke") from None
-                if patience.cancelled_caught:
-                    raise ClientGone("the client does not read")
+            with trio.CancelScope() as scope:
+                await self._send(data, scope)
+            if scope.cancelled_caught:
+                raise ClientGone("the client does not read")
+
+    async def _send(self, data: bytes, scope: trio.CancelScope) -> None:
+        view = memoryview(data)
+        for start in range(0, len(data), SEND_BYTES):
+            scope.deadline = trio.current_time() + self._timeout
+            try:
+                await self._stream.send_all(view[start : start + SEND_BYTES])
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                raise ClientGone("the connection broke") from None
 
 
 async def receive_some(stream: trio.SocketStream) -> bytes:

@@ -6,7 +6,9 @@ buffer a bound.
 
 import logging
 from collections.abc import Callable
+from enum import Enum, auto
 from http import HTTPStatus
+from math import inf
 
 import orjson
 import trio
@@ -26,10 +28,17 @@ from node.rpc.transport.http import (
 from node.rpc.transport.outlet import ClientGone, Outlet, receive_some
 from node.rpc.transport.websocket import WebSocketSession
 
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+_FORWARDED = frozenset({"forwarded", "x-forwarded-for", "x-real-ip", "via"})
 _PREFLIGHT_SECONDS = b"3600"
 
 _log = logging.getLogger(__name__)
+
+
+class _Phase(Enum):
+    IDLE = auto()
+    HEAD = auto()
+    BODY = auto()
+
 
 Health = Callable[[], JsonObject]
 """Returns the body of ``GET /health``: peers, isSyncing, shouldHavePeers."""
@@ -45,14 +54,14 @@ class RpcServer:
         access: Access | None = None,
         limits: Limits | None = None,
     ) -> None:
-        self._dispatcher = dispatcher
-        self._health = health
-        self._access = access or Access()
-        self._limits = limits or Limits()
-        self._doors = Doors(self._limits.connections_max, self._limits.connections_per_address_max)
-        self._budget = ByteBudget(self._limits.bodies_bytes_max)
+        self.dispatcher = dispatcher
+        self.health = health
+        self.access = access or Access()
+        self.limits = limits or Limits()
+        self._doors = Doors(self.limits.connections_max, self.limits.connections_per_address_max)
+        self.budget = ByteBudget(self.limits.bodies_bytes_max)
         self._buckets = Buckets(
-            self._limits.rate_per_second, self._limits.rate_burst, trio.current_time
+            self.limits.rate_per_second, self.limits.rate_burst, trio.current_time
         )
 
     @property
@@ -67,88 +76,136 @@ class RpcServer:
     async def serve_connection(self, stream: trio.SocketStream) -> None:
         """Serve one connection to its end."""
         address = _address_of(stream)
-        outlet = Outlet(stream, self._limits)
         async with stream:
             with self._doors.enter(address) as has_room:
                 try:
                     if has_room:
-                        await self._converse(stream, outlet, address)
+                        await _Conversation(self, stream, address).run()
                     else:
                         full = Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
-                        await outlet.send(refusal(full))
+                        await Outlet(stream, self.limits).send(refusal(full))
                 except* ClientGone as gone:
                     _log.debug("rpc_client_gone address=%s reason=%r", address, gone.exceptions)
 
-    async def _converse(self, stream: trio.SocketStream, outlet: Outlet, address: str) -> None:
-        """Read requests and answer each, in order, until one ends the connection."""
-        parser = RequestParser(self._limits, self._budget)
-        patience = _Patience(self._limits)
-        try:
-            while data := await patience.receive(stream, parser):
-                requests = parser.feed(data)
-                for request in requests:
-                    if request.is_upgrade and request.method == "GET":
-                        await self._upgrade(request, parser.rest, stream, outlet, address)
-                        return
-                    await self._answer(request, outlet, address)
-                    if not request.keep_alive:
-                        return
-                if parser.refused is not None:
-                    await outlet.send(refusal(parser.refused))
-                    return
-                if requests:
-                    parser.release()
-                    patience.restart()
-                if parser.wants_continue:
-                    parser.wants_continue = False
-                    await outlet.send(CONTINUE)
-            if parser.in_request and patience.is_lost:
-                late = Refused(HTTPStatus.REQUEST_TIMEOUT, "the request does not end")
-                await outlet.send(refusal(late))
-        finally:
-            parser.release()
+    def callers(self, address: str) -> tuple[Caller, Caller]:
+        """Return who calls from an address: directly, and through a proxy there."""
+        meter = self._buckets.of(address)
+        return (
+            Caller(self.access.trusts(address, is_forwarded=False), meter),
+            Caller(self.access.trusts(address, is_forwarded=True), meter),
+        )
 
-    async def _answer(self, request: Request, outlet: Outlet, address: str) -> None:
+
+class _Conversation:
+    """The requests of one connection, each answered before the next is looked at."""
+
+    def __init__(self, server: RpcServer, stream: trio.SocketStream, address: str) -> None:
+        self._server = server
+        self._stream = stream
+        self._limits = server.limits
+        self._budget = server.budget
+        self._direct, self._forwarded = server.callers(address)
+        self._parser = RequestParser(server.limits, server.budget)
+        self._scope = trio.CancelScope()
+        self._outlet = Outlet(stream, server.limits, self._scope)
+        self._since = trio.current_time()
+        self._idle_timeout = server.limits.head_timeout
+        self._phase = _Phase.IDLE
+
+    async def run(self) -> None:
+        """Serve requests until one ends the connection. Raises: ClientGone."""
+        upgrade = None
+        try:
+            with self._scope:
+                upgrade = await self._answer_requests()
+            if self._scope.cancelled_caught and self._parser.in_request:
+                late = Refused(HTTPStatus.REQUEST_TIMEOUT, "the request does not end")
+                await Outlet(self._stream, self._limits).send(refusal(late))
+        finally:
+            self._parser.release()
+        if upgrade is not None:
+            await self._upgrade(upgrade)
+
+    async def _answer_requests(self) -> Request | None:
+        """Read requests and answer them in order, up to one that asks for an upgrade."""
+        parser = self._parser
+        while data := await self._receive():
+            requests = parser.feed(data)
+            for request in requests:
+                self._scope.deadline = inf
+                if request.is_upgrade and request.method == "GET":
+                    return request
+                await self._answer(request)
+                if not request.keep_alive:
+                    return None
+            if parser.refused is not None:
+                await self._outlet.send(refusal(parser.refused))
+                return None
+            if requests:
+                parser.release()
+                self._since = trio.current_time()
+                self._idle_timeout = self._limits.idle_timeout
+                self._phase = _Phase.IDLE
+            if parser.wants_continue:
+                parser.wants_continue = False
+                await self._outlet.send(CONTINUE)
+        return None
+
+    async def _receive(self) -> bytes:
+        """Return bytes, empty at the end; how long they may take depends on what is awaited."""
+        parser = self._parser
+        if parser.in_body and self._phase is not _Phase.BODY:
+            self._phase, self._since = _Phase.BODY, trio.current_time()
+        elif parser.in_request and self._phase is _Phase.IDLE:
+            self._phase, self._since = _Phase.HEAD, trio.current_time()
+        match self._phase:
+            case _Phase.IDLE:
+                self._scope.deadline = self._since + self._idle_timeout
+            case _Phase.HEAD:
+                self._scope.deadline = self._since + self._limits.head_timeout
+            case _Phase.BODY:
+                self._scope.deadline = self._since + self._limits.body_timeout
+        return await receive_some(self._stream)
+
+    async def _answer(self, request: Request) -> None:
         """Answer one request that is not an upgrade."""
         try:
             cors = self._require_welcome(request)
             match request.method, request.path:
-                case "OPTIONS", _:
-                    await outlet.send(_preflight(cors))
-                case "GET", "/health" | "/health/readiness" as path:
-                    await self._answer_health(path, cors, request, outlet)
                 case "POST", "/":
-                    await self._answer_call(request, cors, outlet, address)
+                    await self._answer_call(request, cors)
+                case "OPTIONS", _:
+                    await self._outlet.send(_preflight(cors))
+                case "GET", "/health" | "/health/readiness" as path:
+                    await self._answer_health(path, cors, request)
                 case _, "/" | "/health" | "/health/readiness":
                     raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "POST a JSON-RPC request to /")
                 case _:
                     raise Refused(HTTPStatus.NOT_FOUND, "POST a JSON-RPC request to /")
         except Refused as refused:
             request.keep_alive = False
-            await outlet.send(refusal(refused))
+            await self._outlet.send(refusal(refused))
 
-    async def _answer_call(
-        self, request: Request, cors: dict[bytes, bytes], outlet: Outlet, address: str
-    ) -> None:
+    async def _answer_call(self, request: Request, cors: dict[bytes, bytes]) -> None:
         kind = request.headers.get("content-type", "").split(";", 1)[0].strip().lower()
         if kind != "application/json":
             # A page of any origin may send other types unasked; this one needs our leave.
             raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send application/json")
-        answer = self._dispatcher.begin(bytes(request.body), self._caller(request, address))
+        answer = self._server.dispatcher.begin(bytes(request.body), self._caller(request))
         if not isinstance(answer, bytes):
             answer = await answer()
         if not self._budget.take(len(answer)):
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many long answers")
         try:
             status = HTTPStatus.OK if answer else HTTPStatus.NO_CONTENT
-            await outlet.send(response(status, answer, headers=cors, keep_alive=request.keep_alive))
+            await self._outlet.send(
+                response(status, answer, headers=cors, keep_alive=request.keep_alive)
+            )
         finally:
             self._budget.give_back(len(answer))
 
-    async def _answer_health(
-        self, path: str, cors: dict[bytes, bytes], request: Request, outlet: Outlet
-    ) -> None:
-        health = self._health()
+    async def _answer_health(self, path: str, cors: dict[bytes, bytes], request: Request) -> None:
+        health = self._server.health()
         is_ready = not health["isSyncing"] and bool(
             health["peers"] or not health["shouldHavePeers"]
         )
@@ -156,11 +213,11 @@ class RpcServer:
         if path == "/health/readiness" and not is_ready:
             status = HTTPStatus.SERVICE_UNAVAILABLE
         body = orjson.dumps(health)
-        await outlet.send(response(status, body, headers=cors, keep_alive=request.keep_alive))
+        await self._outlet.send(response(status, body, headers=cors, keep_alive=request.keep_alive))
 
-    async def _upgrade(
-        self, request: Request, rest: bytes, stream: trio.SocketStream, outlet: Outlet, address: str
-    ) -> None:
+    async def _upgrade(self, request: Request) -> None:
+        # From here on several tasks send, so each send has a scope of its own.
+        outlet = Outlet(self._stream, self._limits)
         try:
             self._require_welcome(request)
             if request.path not in ("/", "/ws"):
@@ -170,60 +227,25 @@ class RpcServer:
         except Refused as refused:
             await outlet.send(refusal(refused))
             return
-        session = WebSocketSession(stream, outlet, self._dispatcher, self._limits, self._budget)
-        await session.run(request, rest, self._caller(request, address))
+        session = WebSocketSession(
+            self._stream, outlet, self._server.dispatcher, self._limits, self._budget
+        )
+        await session.run(request, self._parser.rest, self._caller(request))
 
     def _require_welcome(self, request: Request) -> dict[bytes, bytes]:
         """Return the CORS headers of the answer. Raises: Refused."""
-        if not self._access.allows_host(request.headers.get("host", "")):
+        access = self._server.access
+        if not access.allows_host(request.headers.get("host", "")):
             raise Refused(HTTPStatus.FORBIDDEN, "the Host header names no host of this node")
         origin = request.headers.get("origin")
         if origin is None:
             return {}
-        if not self._access.allows_origin(origin):
+        if not access.allows_origin(origin):
             raise Refused(HTTPStatus.FORBIDDEN, "this origin may not call; see --rpc-cors")
         return {b"access-control-allow-origin": origin.encode("latin-1"), b"vary": b"Origin"}
 
-    def _caller(self, request: Request, address: str) -> Caller:
-        is_forwarded = any(name in request.headers for name in _FORWARDED)
-        return Caller(
-            is_trusted=self._access.trusts(address, is_forwarded=is_forwarded),
-            meter=self._buckets.of(address),
-        )
-
-
-class _Patience:
-    """How long to wait for the next bytes of a request."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._since = trio.current_time()
-        self._idle_timeout = limits.head_timeout
-        self._in_head = False
-        self._in_body = False
-        self.is_lost = False
-        """Whether the wait ended for want of patience."""
-
-    def restart(self) -> None:
-        """Begin to wait for another request."""
-        self._since = trio.current_time()
-        self._idle_timeout = self._limits.idle_timeout
-        self._in_head = self._in_body = False
-
-    async def receive(self, stream: trio.SocketStream, parser: RequestParser) -> bytes:
-        """Return bytes; empty when the client hung up or took too long."""
-        if parser.in_body and not self._in_body:
-            self._in_body, self._since = True, trio.current_time()
-        elif parser.in_request and not self._in_head:
-            self._in_head, self._since = True, trio.current_time()
-        timeout = self._idle_timeout
-        if parser.in_request:
-            timeout = self._limits.body_timeout if self._in_body else self._limits.head_timeout
-        data = b""
-        with trio.move_on_at(self._since + timeout) as scope:
-            data = await receive_some(stream)
-        self.is_lost = scope.cancelled_caught
-        return data
+    def _caller(self, request: Request) -> Caller:
+        return self._direct if _FORWARDED.isdisjoint(request.headers) else self._forwarded
 
 
 def _address_of(stream: trio.SocketStream) -> str:
