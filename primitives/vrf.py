@@ -147,17 +147,21 @@ def _encode_to_curve(public: bytes, alpha: bytes) -> bytes:
     Source: RFC 9381, section 5.4.1.1. Half of the hashes are the y of a point.
     """
     prefix = _SUITE + b"\x01" + public + alpha
-    for counter in range(_ENCODE_TRIES):
-        candidate = sha512(prefix + bytes([counter, 0])).digest()[:_POINT_BYTES]
-        if not _is_canonical(candidate):
-            continue
-        try:
-            point = _multiply_by_cofactor(candidate)
-        except LibsodiumError:
-            continue
-        if point != _IDENTITY:
-            return point
-    raise AssertionError("256 hashes in a row are no point: probability 2**-256")
+    hashes = (sha512(prefix + bytes([counter, 0])).digest() for counter in range(_ENCODE_TRIES))
+    points = (_interpret_as_point(hashed[:_POINT_BYTES]) for hashed in hashes)
+    # That all 256 tries fail has a probability of 2**-256.
+    return next(point for point in points if point is not None)
+
+
+def _interpret_as_point(hashed: bytes) -> bytes | None:
+    """Return eight times the point that ``hashed`` encodes, unless it encodes none or that is 0."""
+    if not _is_canonical(hashed):
+        return None
+    try:
+        point = _multiply_by_cofactor(hashed)
+    except LibsodiumError:
+        return None
+    return None if point == _IDENTITY else point
 
 
 def _challenge(*points: bytes) -> bytes:

@@ -17,6 +17,7 @@ from primitives.vrf import (
     InvalidVrfKey,
     InvalidVrfProof,
     VrfProof,
+    _interpret_as_point,
     proof_to_hash,
     prove,
     validate_public_key,
@@ -220,6 +221,30 @@ def test_keys_and_inputs_each_change_the_output() -> None:
     }
 
     assert len(outputs) == 4
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_a_hash_is_read_as_the_point_that_the_rfc_reads_in_it(hashed: bytes) -> None:
+    decoded = slow_decode(hashed)
+    cleared = IDENTITY if decoded is None else slow_multiply(8, decoded)
+
+    assert _interpret_as_point(hashed) == (None if cleared == IDENTITY else slow_encode(cleared))
+
+
+@pytest.mark.parametrize(
+    "hashed", [*NON_CANONICAL, OFF_CURVE, *map(slow_encode, SMALL_ORDER)], ids=bytes.hex
+)
+def test_a_hash_that_no_canonical_point_of_large_order_encodes_is_passed_over(
+    hashed: bytes,
+) -> None:
+    assert _interpret_as_point(hashed) is None
+
+
+@pytest.mark.parametrize("part", range(8))
+def test_a_hash_outside_the_prime_order_subgroup_is_cleared_into_it(part: int) -> None:
+    mixed = slow_add(slow_multiply(12345, BASE), SMALL_ORDER[part])
+
+    assert _interpret_as_point(slow_encode(mixed)) == slow_encode(slow_multiply(8 * 12345, BASE))
 
 
 # ------------------------------------------------ points outside the prime-order subgroup
