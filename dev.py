@@ -46,34 +46,31 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("rest", nargs=argparse.REMAINDER, help="passed on to the program started")
     chosen = parser.parse_args(arguments)
     rest: list[str] = chosen.rest
-    match chosen.command:
-        case "setup":
-            set_up(dev="--dev" in rest)
-            print("Ready. Next: python3 dev.py run")
-            return 0
-        case "run":
-            set_up(dev=False)
-            return replace_by([str(SCRIPTS / "loopin"), "node", "--dev", *rest])
-        case "test":
-            set_up(dev=True)
-            return start(["-m", "pytest", *rest])
-        case "check":
-            set_up(dev=True)
-            return check()
-        case "simulate":
-            set_up(dev=True)
-            return start(["-m", "tests.simulation", *rest])
-        case _:
-            set_up(dev=True)
-            return start(["tools/lock.py", *rest])
+    # No match statement: an older Python must get as far as the message above.
+    command = chosen.command
+    set_up(dev="--dev" in rest if command == "setup" else command != "run")
+    if command == "setup":
+        print("Ready. Next: python3 dev.py run")
+        return 0
+    if command == "run":
+        return replace_by([str(SCRIPTS / "loopin"), "node", "--dev", *rest])
+    if command == "check":
+        return check()
+    programs = {
+        "test": ["-m", "pytest"],
+        "simulate": ["-m", "tests.simulation"],
+        "lock": ["tools/lock.py"],
+    }
+    return start([str(PYTHON), *programs[command], *rest])
 
 
 def set_up(*, dev: bool) -> None:
     """Bring ``.venv`` to what the lock files say; do nothing if it is there already."""
     locks = [BUILD_LOCK, RUN_LOCK, *([DEV_LOCK] if dev else [])]
-    stamp = VENV / (".loopin-dev" if dev else ".loopin-run")
-    wanted = fingerprint([*locks, "pyproject.toml"])
-    if stamp.is_file() and stamp.read_text() == wanted:
+    run_stamp = (VENV / ".loopin-run", fingerprint([BUILD_LOCK, RUN_LOCK, "pyproject.toml"]))
+    dev_stamp = (VENV / ".loopin-dev", fingerprint([*locks, "pyproject.toml"]))
+    stamps = [run_stamp, dev_stamp] if dev else [run_stamp]
+    if all(path.is_file() and path.read_text() == wanted for path, wanted in stamps):
         return
     if not PYTHON.exists():
         make_environment()
@@ -81,7 +78,8 @@ def set_up(*, dev: bool) -> None:
     for lock in locks:
         pip(["--require-hashes", "--no-build-isolation", "--use-pep517", "--requirement", lock])
     pip(["--no-build-isolation", "--editable", "."])
-    stamp.write_text(wanted)
+    for path, wanted in stamps:
+        path.write_text(wanted)
 
 
 def fingerprint(names: Sequence[str]) -> str:
@@ -120,12 +118,13 @@ def pip(arguments: Sequence[str]) -> None:
 
 def check() -> int:
     """Run every static check, all of them even if one fails."""
+    python = str(PYTHON)
     steps = {
-        "format": ["-m", "ruff", "format", "--check", "."],
-        "lint": ["-m", "ruff", "check", "."],
-        "types": ["-m", "mypy"],
+        "format": [python, "-m", "ruff", "format", "--check", "."],
+        "lint": [python, "-m", "ruff", "check", "."],
+        "types": [python, "-m", "mypy"],
         "imports": [str(SCRIPTS / "lint-imports")],
-        "tidy": ["-m", "pytest", "-q", "tests/test_tidy.py"],
+        "tidy": [python, "-m", "pytest", "-q", "tests/test_tidy.py"],
     }
     failed = []
     for name, command in steps.items():
@@ -136,10 +135,10 @@ def check() -> int:
     return 1 if failed else 0
 
 
-def start(arguments: Sequence[str]) -> int:
-    """Run the environment's Python at the root of the checkout and wait for it."""
+def start(command: Sequence[str]) -> int:
+    """Run ``command`` at the root of the checkout, wait for it and return its exit code."""
     try:
-        return subprocess.run([str(PYTHON), *arguments], cwd=ROOT, check=False).returncode
+        return subprocess.run(command, cwd=ROOT, check=False).returncode
     except KeyboardInterrupt:
         return 130
 
