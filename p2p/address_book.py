@@ -1,4 +1,4 @@
-"""The peers this node has heard of, and where; survives restarts.
+r"""The peers this node has heard of, and where; survives restarts.
 
 File format: ``loopin addresses 1\n`` followed by the canonical encoding of the entries, the most
 trusted first. A file that is anything else is refused with a message that says what to do: it holds

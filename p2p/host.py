@@ -13,7 +13,7 @@ is handed to ``on_link`` is authenticated, multiplexed and allowed.
 
 import fcntl
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +113,7 @@ class Host:
             bound: list[Address] = []
             for one in listen:
                 for socket in await _open_listeners(one):
-                    bound.append(_bound_address(one, socket))
+                    bound.append(_bound_address(socket))
 
                     async def admit(stream: trio.SocketStream, one: Listen = one) -> None:
                         await self._admit(stream, one, on_link)
@@ -163,7 +163,7 @@ class Host:
             pipe.abort("refused")
 
 
-async def _open_listeners(listen: Listen) -> list[trio.SocketListener]:
+async def _open_listeners(listen: Listen) -> Sequence[trio.SocketListener]:
     hostname, port = endpoint(listen.address)
     try:
         return await trio.open_tcp_listeners(port, host=hostname)
@@ -174,7 +174,7 @@ async def _open_listeners(listen: Listen) -> list[trio.SocketListener]:
         ) from error
 
 
-def _bound_address(listen: Listen, socket: trio.SocketListener) -> Address:
+def _bound_address(socket: trio.SocketListener) -> Address:
     """Return the listen address with the port that was really taken."""
     name = socket.socket.getsockname()
     return format_address(str(name[0]), int(name[1]))

@@ -79,6 +79,12 @@ class Handler(Protocol):
         """Say whether a peer that is in no power table may use the validators' port."""
 
 
+class Started(Protocol):
+    """What ``nursery.start`` hands to the task that it starts."""
+
+    def started(self) -> None: ...
+
+
 class NetworkApi(Protocol):
     """What ``Network`` and ``MemoryNetwork`` have in common."""
 
@@ -94,7 +100,7 @@ class NetworkApi(Protocol):
     def set_validators(self, validators: Mapping[PeerId, tuple[Address, ...]]) -> None: ...
     def connected(self) -> tuple[PeerId, ...]: ...
     def report(self, peer: PeerId, fault: Fault, detail: str = "") -> None: ...
-    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None: ...
+    async def run(self, task_status: Started = trio.TASK_STATUS_IGNORED) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +261,7 @@ class Network:
             refused_handshakes=self._host.handshakes.refused,
         )
 
-    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, task_status: Started = trio.TASK_STATUS_IGNORED) -> None:
         """Run until cancelled. Raises: ConfigError if the folder or a port is taken."""
         with locked(self._config.folder):
             self._peers.load()

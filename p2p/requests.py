@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, Self
 
 import trio
 
@@ -88,7 +88,7 @@ class Answers:
         self._count = 0
         self._is_finished = False
 
-    async def __aenter__(self) -> "Answers":
+    async def __aenter__(self) -> Self:
         with _deadline(self._spec):
             await self._slots.acquire()
         try:

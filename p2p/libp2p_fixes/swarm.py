@@ -16,7 +16,6 @@
 """
 
 import logging
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
 import trio
@@ -29,8 +28,10 @@ from libp2p.host.basic_host import BasicHost
 from libp2p.host.ping import ID as PING
 from libp2p.identity.identify.identify import ID as IDENTIFY
 from libp2p.identity.identify_push.identify_push import ID_PUSH as IDENTIFY_PUSH
+from libp2p.io.abc import ReadWriteCloser
 from libp2p.network.config import ConnectionConfig
 from libp2p.network.connection.swarm_connection import SwarmConn
+from libp2p.network.stream.net_stream import NetStream
 from libp2p.network.swarm import Swarm
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
@@ -115,6 +116,7 @@ class Stream:
     """Bytes to and from a peer, with this package's errors."""
 
     def __init__(self, raw: INetStream) -> None:
+        assert isinstance(raw, NetStream)
         self._raw = raw
 
     async def read(self, bytes_max: int) -> bytes:
@@ -153,7 +155,7 @@ class Stream:
             await self._raw.reset()
 
 
-class _Sip:
+class _Sip(ReadWriteCloser):
     """A stream from which only a little may be read: what negotiation may cost."""
 
     def __init__(self, raw: INetStream) -> None:
@@ -202,9 +204,8 @@ def make_host(key_pair: KeyPair, protocols: tuple[str, ...], serve: Serve) -> Ba
     swarm = swarm_of(host)
     swarm.set_resource_manager(None)
     setattr(host, "_should_identify_peer", lambda _: False)  # noqa: B010  libp2p has no switch
-    for protocol in (PING, IDENTIFY_PUSH):
-        host.remove_stream_handler(protocol)
-    host.multiselect.handlers = OrderedDict(host.multiselect.handlers)
+    for unwanted in (PING, IDENTIFY_PUSH):
+        host.remove_stream_handler(unwanted)
     for protocol in protocols:
         host.set_stream_handler(TProtocol(protocol), _never_called)
     swarm.set_stream_handler(_guarded(host, serve))
@@ -212,6 +213,7 @@ def make_host(key_pair: KeyPair, protocols: tuple[str, ...], serve: Serve) -> Ba
 
 
 def swarm_of(host: BasicHost) -> Swarm:
+    """Return the connections and streams under a host."""
     swarm = host.get_network()
     assert isinstance(swarm, Swarm)
     return swarm
@@ -227,16 +229,16 @@ def _guarded(host: BasicHost, serve: Serve) -> Callable[[INetStream], Awaitable[
     async def handle(raw: INetStream) -> None:
         stream = Stream(raw)
         try:
-            protocol, handler = await host.multiselect.negotiate(
+            agreed, handler = await host.multiselect.negotiate(
                 MultiselectCommunicator(_Sip(raw)), NEGOTIATION_SECONDS
             )
-            if protocol == IDENTIFY and handler is not None:
+            if agreed == IDENTIFY and handler is not None:
                 with trio.fail_after(NEGOTIATION_SECONDS):
                     await handler(raw)
                 return
             muxed = raw.muxed_conn
             assert isinstance(muxed, FirmYamux)
-            await serve(muxed, str(protocol), stream)
+            await serve(muxed, str(agreed), stream)
         except Exception as error:  # noqa: BLE001  libp2p's nursery must never see one
             log.debug("inbound stream failed peer=%s error=%r", raw.muxed_conn.peer_id, error)
             await stream.give_up()

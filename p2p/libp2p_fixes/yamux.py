@@ -83,7 +83,8 @@ class FirmYamux(Yamux):
     # ------------------------------------------------------------- replies by their own task
 
     async def _handle_incoming_with_ready_signal(
-        self, task_status: Any = trio.TASK_STATUS_IGNORED
+        self,
+        task_status: Any = trio.TASK_STATUS_IGNORED,  # noqa: ANN401  libp2p's
     ) -> None:
         self._replies: deque[bytes] = deque()
         self._has_replies = trio.Event()
