@@ -25,9 +25,7 @@ DEV_PHRASE = "bottom drive obey lake curtain smoke basket hold race lonely fit w
 CHAIN_CODE_BYTES = 32
 URI_CHARS_MAX = 4096
 
-_URI = re.compile(
-    r"(?P<phrase>[\w ]+)?(?P<path>(?://?[^/]+)*)(?:///(?P<password>.*))?", flags=re.DOTALL
-)
+_URI = re.compile(r"(?P<phrase>[a-zA-Z0-9 ]+)?(?P<path>(?://?[^/]+)*)(?:///(?P<password>[^\n]*))?")
 _JUNCTION = re.compile(r"/(/?)([^/]+)")
 _NUMBER = re.compile(r"\+?[0-9]+")
 
@@ -48,7 +46,7 @@ class SoftJunction(InvalidSecretUri):
 class Junction:
     """One step of a path. The chain code is the name's SCALE form, padded or hashed to 32 bytes."""
 
-    chain_code: bytes
+    chain_code: bytes = field(repr=False)  # a path can be as secret as a password
     is_hard: bool
 
     @classmethod

@@ -60,10 +60,10 @@ def test_an_empty_password_is_no_password() -> None:
     assert derive_key_pair(DEV_PHRASE + "///").public == derive_key_pair(DEV_PHRASE).public
 
 
-def test_a_password_may_hold_slashes_and_line_ends() -> None:
-    uri = SecretUri.parse("//Alice///a//b\n/c")
+def test_a_password_may_hold_slashes() -> None:
+    uri = SecretUri.parse("//Alice///a//b/c")
 
-    assert uri.password == "a//b\n/c"
+    assert uri.password == "a//b/c"
     assert len(uri.junctions) == 1
 
 
@@ -135,7 +135,8 @@ def test_soft_junctions_are_refused_with_the_reason(uri: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "uri", ["//", "/", "//Alice/", "//Alice//", "bottom,drive//Alice", "a\nb//x"]
+    "uri",
+    ["//", "/", "//Alice/", "//Alice//", "bottom,drive//Alice", "a\nb//x", "ключ//x", "//a///p\n"],
 )
 def test_text_that_is_no_secret_uri_is_refused(uri: str) -> None:
     with pytest.raises(InvalidSecretUri):
@@ -179,9 +180,10 @@ def test_seeds_and_chain_codes_of_another_length_are_refused() -> None:
 
 
 def test_no_secret_is_shown_by_repr() -> None:
-    shown = repr(SecretUri.parse("some secret words//Alice///hunter2"))
+    shown = repr(SecretUri.parse("some secret words//Hidden///hunter2"))
 
     assert "secret" not in shown
+    assert "Hidden" not in shown
     assert "hunter2" not in shown
 
 
@@ -198,7 +200,7 @@ def test_random_text_raises_only_typed_errors(text: str) -> None:
 
 @given(
     names=st.lists(st.text("ab1_-é", min_size=1, max_size=9), max_size=4),
-    password=st.none() | st.text(max_size=9),
+    password=st.none() | st.text(max_size=9).filter(lambda text: "\n" not in text),
 )
 def test_parsing_inverts_writing(names: list[str], password: str | None) -> None:
     text = "".join(f"//{name}" for name in names) + ("" if password is None else f"///{password}")
