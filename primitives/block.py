@@ -119,9 +119,9 @@ class Block:
 
     @classmethod
     def decode(cls, data: bytes) -> "Block":
-        """Return the block of untrusted ``data``; its extrinsics stay opaque. Raises: DecodeError."""
+        """Return the block of untrusted ``data``, extrinsics still opaque. Raises: DecodeError."""
         plain = decode(data, bytes_max=BLOCK_BYTES_MAX, depth_max=2)
-        if not isinstance(plain, list) or len(plain) != 2:  # noqa: PLR2004 - header and body
+        if not isinstance(plain, list) or len(plain) != 2:
             raise WrongType("a block is [header, extrinsics]")
         return cls(HEADER.from_plain(plain[0]), body_from_plain(plain[1]))
 
@@ -259,11 +259,9 @@ def encode_receipts(receipts: Sequence[Receipt]) -> bytes:
 
 
 def _receipt_from_plain(plain: Plain) -> Receipt:
-    if not isinstance(plain, list) or len(plain) != 4:  # noqa: PLR2004 - the fields of a receipt
+    if not isinstance(plain, list) or len(plain) != 4:
         raise WrongType("a receipt has 4 fields")
     error, fee, weight, events = plain
     if not isinstance(error, str) or not isinstance(events, list):
         raise WrongType("a receipt is [error, fee, weight, events]")
-    return Receipt(
-        error, AMOUNT.from_plain(fee), Weight(U64.from_plain(weight)), tuple(events)
-    )
+    return Receipt(error, AMOUNT.from_plain(fee), Weight(U64.from_plain(weight)), tuple(events))

@@ -19,7 +19,7 @@ import msgpack
 from primitives.errors import DecodeError, DispatchError
 from primitives.types import UINT64_MAX, AccountId, Balance, Digest
 
-Plain: TypeAlias = int | bytes | str | bool | None | list["Plain"] | tuple["Plain", ...]
+Plain: TypeAlias = int | bytes | str | bool | list["Plain"] | tuple["Plain", ...] | None
 """What the encoding can express. Decoding gives lists, never tuples."""
 
 Description: TypeAlias = dict[str, Any]

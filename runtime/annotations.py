@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
@@ -29,7 +28,7 @@ _CODECS: Mapping[Any, Codec[Any]] = {
     Balance: AMOUNT,
     bool: BOOL,
     SpecVersion: U32,
-    **{kind: U64 for kind in (Height, View, Epoch, Nonce, Millis, Weight, VotingPower)},
+    **dict.fromkeys((Height, View, Epoch, Nonce, Millis, Weight, VotingPower), U64),
 }
 
 
@@ -53,7 +52,7 @@ def codec_of(annotation: Any, extra: Mapping[Any, Codec[Any]]) -> Codec[Any]:
                 assert isinstance(built, Codec)
                 return built
         return codec_of(arguments[0], extra)
-    if origin in (Union, UnionType) and len(arguments) == 2 and NoneType in arguments:  # noqa: PLR2004 - X | None
+    if origin in (Union, UnionType) and len(arguments) == 2 and NoneType in arguments:
         (inner,) = [argument for argument in arguments if argument is not NoneType]
         return optional(codec_of(inner, extra))
     raise NoCodec(f"{annotation!r} has no canonical encoding")
@@ -68,8 +67,14 @@ def parameter_codecs(
     return {name: codec_of(hint, extra) for name, hint in list(hints.items())[skip:]}
 
 
-@lru_cache(maxsize=1024)
+_FIELD_CODECS: dict[type[Any], Mapping[str, Codec[Any]]] = {}
+
+
 def field_codecs(cls: type[Any]) -> Mapping[str, Codec[Any]]:
     """Return the codecs of a dataclass's fields by name, in their order."""
-    hints = get_type_hints(cls, include_extras=True)
-    return {field.name: codec_of(hints[field.name], {}) for field in fields(cls)}
+    known = _FIELD_CODECS.get(cls)
+    if known is None:
+        hints = get_type_hints(cls, include_extras=True)
+        known = {field.name: codec_of(hints[field.name], {}) for field in fields(cls)}
+        _FIELD_CODECS[cls] = known
+    return known

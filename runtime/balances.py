@@ -252,8 +252,7 @@ class Balances(Module):
             self.mint(account, amount)
 
     def check_invariants(self) -> None:
-        free = [amount for _, amount in self.free.items()]
-        held = [amount for _, amount in self.held.items()]
+        free, held = list(self.free.values()), list(self.held.values())
         assert sum(free) + sum(held) == self.total_issuance.get()
         assert all(amount >= self.config.existential_deposit for amount in free)
 

@@ -27,5 +27,8 @@ class Holder(Protocol):
     def hold(self, account: AccountId, reason: str, amount: Balance) -> None:
         """Set ``amount`` of the free balance aside. Raises: DispatchError."""
 
+    def held_for(self, account: AccountId, reason: str) -> Balance:
+        """Return what is set aside for ``reason``."""
+
     def release(self, account: AccountId, reason: str, amount: Balance) -> None:
         """Make ``amount`` of what is held free again. Raises: DispatchError."""

@@ -102,6 +102,7 @@ class BlockExecution:
         """
         extrinsic = ready.extrinsic
         length = len(extrinsic.encoded)
+        self.context.extrinsic_index = len(self._receipts) - 1
         weight = Weight(ready.weight + self.limits.extrinsic_weight)
         self._validate_room(weight, length)
         if extrinsic.signer is None:

@@ -78,12 +78,11 @@ class Fees(Module):
         """Return what an extrinsic costs in this block, without a tip; in base units."""
         if self._base_fee_ppb is None:
             self._base_fee_ppb = self.base_fee_ppb.get()
-        units_ppb = weight * self.config.fee_per_weight_ppb + length * self.config.fee_per_byte * PPB
+        priced_weight = weight * self.config.fee_per_weight_ppb
+        units_ppb = priced_weight + length * self.config.fee_per_byte * PPB
         return Balance(-(-units_ppb * self._base_fee_ppb // (PPB * PPB)))
 
-    def charge(
-        self, payer: AccountId, *, weight: Weight, length: int, tip: Balance
-    ) -> Balance:
+    def charge(self, payer: AccountId, *, weight: Weight, length: int, tip: Balance) -> Balance:
         """Take fee and tip from ``payer`` and return their sum. Raises: CannotPayFee."""
         fee = self.fee(weight, length)
         try:

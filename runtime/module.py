@@ -73,6 +73,8 @@ class Context:
         self.overlay = overlay
         self.block = block
         self.events: list[Plain] = []
+        self.extrinsic_index = 0
+        """Place in its block of the extrinsic that is being executed."""
 
     def transaction(self) -> Scope:
         """Return a ``with`` block whose writes and events are undone by an exception."""
@@ -128,7 +130,7 @@ class Dispatcher(Protocol):
     """What modules that make calls on behalf of others need of the runtime."""
 
     def dispatch(self, signer: Signer, call: Call) -> None:
-        """Make ``call`` as ``signer``; if it fails, its writes are undone. Raises: DispatchError."""
+        """Make ``call`` as ``signer``; a failure undoes its own writes. Raises: DispatchError."""
 
     def error_name(self, error: DispatchError) -> str:
         """Return ``module.ErrorName``."""
@@ -233,6 +235,11 @@ class BoundMap(Generic[K, T]):
         start = len(self._prefix)
         for full, data in self._overlay.items(self._prefix):
             yield self._key_codec.load(full[start:]), self._codec.load(data)
+
+    def values(self) -> Iterator[T]:
+        """Yield every value, in the order of the encoded keys; bounded as little as ``items``."""
+        for _, data in self._overlay.items(self._prefix):
+            yield self._codec.load(data)
 
 
 class StorageValue(Generic[T]):

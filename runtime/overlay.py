@@ -72,13 +72,13 @@ class Transaction:
 
 
 class Overlay:
-    """Reads fall through to ``state``; writes stay in ``writes`` (None deletes) until taken over."""
+    """Reads fall through to ``state``; writes stay in ``writes``, where None deletes."""
 
     def __init__(self, state: StateReader) -> None:
         self.writes: dict[bytes, bytes | None] = {}
         self._state = state
         self._read: dict[bytes, bytes | None] = {}
-        self._undo: list[tuple[bytes, bytes | None | _Unwritten]] = []
+        self._undo: list[tuple[bytes, bytes | _Unwritten | None]] = []
         self._open = 0
 
     def get(self, key: bytes) -> bytes | None:

@@ -4,19 +4,32 @@ from dataclasses import dataclass
 
 from primitives.errors import DispatchError
 from primitives.types import Signer
-from runtime import balances, fees, session, system
+from runtime import balances, fees, multisig, proxy, session, system
 from runtime.balances import Balances
 from runtime.call_table import CallTable
 from runtime.fees import BlockLimits, Fees
 from runtime.module import Call, Context, Module
+from runtime.multisig import Multisig
+from runtime.proxy import Proxy
 from runtime.session import Session, UnchangedPower
 from runtime.system import System
 from runtime.timestamp import Timestamp
 from runtime.utility import Utility
 
-MODULES: tuple[type[Module], ...] = (System, Timestamp, Balances, Fees, Session, Utility)
+MODULES: tuple[type[Module], ...] = (
+    System,
+    Timestamp,
+    Balances,
+    Fees,
+    Session,
+    Utility,
+    Multisig,
+    Proxy,
+)
 CALLS = CallTable(MODULES)
-ERROR_NAMES = {error: f"{module.name}.{error.__name__}" for module in MODULES for error in module.errors}
+ERROR_NAMES = {
+    error: f"{module.name}.{error.__name__}" for module in MODULES for error in module.errors
+}
 
 
 class NotSigned(DispatchError):
@@ -31,6 +44,8 @@ class Config:
     balances: balances.Config
     fees: fees.Config
     session: session.Config
+    multisig: multisig.Config
+    proxy: proxy.Config
 
 
 class Runtime:
@@ -46,6 +61,8 @@ class Runtime:
         self.fees = Fees(context, config.fees, limits=limits, currency=self.balances)
         self.session = Session(context, config.session, power=UnchangedPower())
         self.utility = Utility(context, dispatcher=self)
+        self.multisig = Multisig(context, config.multisig, holder=self.balances, dispatcher=self)
+        self.proxy = Proxy(context, config.proxy, holder=self.balances, dispatcher=self)
         self.modules: tuple[Module, ...] = (
             self.system,
             self.timestamp,
@@ -53,6 +70,8 @@ class Runtime:
             self.fees,
             self.session,
             self.utility,
+            self.multisig,
+            self.proxy,
         )
         self._by_name = {module.name: module for module in self.modules}
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from primitives.beacon import next_beacon
-from primitives.codec import DIGEST, U64
+from primitives.codec import DIGEST, U64, optional
 from primitives.errors import DispatchError
 from primitives.power_table import POWER_TABLE, PowerTable
 from primitives.types import EMPTY_DIGEST, Digest, Epoch, Height
@@ -71,7 +71,7 @@ class Session(Module):
     events = (EpochEnded,)
     errors = (UnknownEpoch,)
 
-    tables = StorageMap[int, PowerTable | None](U64, POWER_TABLE, default=None)
+    tables = StorageMap(U64, optional(POWER_TABLE), default=None)
     randomness = StorageMap(U64, DIGEST, default=EMPTY_DIGEST)
     beacon = StorageValue(DIGEST, default=EMPTY_DIGEST)
 

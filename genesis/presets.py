@@ -1,0 +1,141 @@
+"""Chain specs made from a few choices: development chains, local test nets, a start for others."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from genesis.spec import ChainSpec, Consensus, Endowment, Member
+from primitives.derivation import derive_key_pair
+from primitives.types import (
+    AccountId,
+    Balance,
+    Digest,
+    Millis,
+    PublicKey,
+    SpecVersion,
+    VotingPower,
+    Weight,
+)
+from runtime import balances, fees, multisig, proxy, session, system
+from runtime.runtime import Config
+
+LOOP = 10**9
+"""Base units in one LOOP."""
+DEV_ENDOWMENT = 1_000_000 * LOOP
+DEV_NAMES = ("Alice", "Bob", "Charlie", "Dave", "Eve", "Ferdie")
+DEV_GENESIS_TIME = Millis(1_767_225_600_000)
+"""2026-01-01T00:00Z."""
+DEV_RANDOMNESS = Digest(bytes(range(32)))
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSeeds:
+    """The secrets with which a validator's node votes, draws and is known."""
+
+    consensus: bytes
+    vrf: bytes
+    peer: bytes
+
+
+def dev_session_seeds(name: str) -> SessionSeeds:
+    """Return the session secrets of ``//Alice`` and her friends, which everybody knows."""
+    seeds = (derive_key_pair(f"//{name}//{role}").seed for role in ("consensus", "vrf", "peer"))
+    return SessionSeeds(*seeds)
+
+
+def dev_account(name: str) -> AccountId:
+    """Return the account of ``//Alice`` and her friends."""
+    return AccountId(derive_key_pair(f"//{name}").public)
+
+
+def dev_member(name: str, weight: int = 1) -> Member:
+    """Return ``//Alice`` or a friend as a genesis validator."""
+    seeds = dev_session_seeds(name)
+    consensus, vrf, peer = (
+        PublicKey(derive_key_pair("0x" + seed.hex()).public)
+        for seed in (seeds.consensus, seeds.vrf, seeds.peer)
+    )
+    return Member(dev_account(name), consensus, vrf, peer, VotingPower(weight))
+
+
+def small_runtime_config() -> Config:
+    """Return the module parameters of development and local chains."""
+    return Config(
+        system=system.Config(
+            spec_version=SpecVersion(1),
+            block_weight_max=Weight(1_000_000_000),
+            block_length_max=4 << 20,
+            extrinsic_length_max=1 << 16,
+            extrinsic_weight=Weight(40_000),
+        ),
+        balances=balances.Config(existential_deposit=Balance(LOOP // 1000)),
+        fees=fees.Config(
+            fee_per_weight_ppb=10**9,
+            fee_per_byte=Balance(100),
+            base_fee_min_ppb=10**9,
+            base_fee_max_ppb=10**13,
+            target_fullness_ppb=500_000_000,
+            burned_ppb=500_000_000,
+        ),
+        session=session.Config(epoch_length=600),
+        multisig=multisig.Config(
+            deposit_base=Balance(LOOP), deposit_per_approval=Balance(LOOP // 10)
+        ),
+        proxy=proxy.Config(deposit_base=Balance(LOOP), deposit_per_entry=Balance(LOOP // 10)),
+    )
+
+
+def build_spec(
+    *,
+    id: str,  # noqa: A002 - the key's name in the spec
+    name: str,
+    chain_type: str,
+    validators: Sequence[Member],
+    endowed: Sequence[AccountId],
+    genesis_time: Millis = DEV_GENESIS_TIME,
+    randomness: Digest = DEV_RANDOMNESS,
+    block_interval: Millis = Millis(1000),
+    boot_nodes: Sequence[str] = (),
+) -> ChainSpec:
+    """Return the spec of a test chain whose ``endowed`` accounts hold a million LOOP each."""
+    return ChainSpec(
+        id=id,
+        name=name,
+        chain_type=chain_type,
+        ss58_prefix=42,
+        token_symbol="LOOP",  # noqa: S106 - a currency
+        token_decimals=9,
+        genesis_time=genesis_time,
+        genesis_randomness=randomness,
+        consensus=Consensus(
+            block_interval=block_interval,
+            leader_timeout=Millis(block_interval + 2000),
+            advance_timeout=Millis(block_interval + 3000),
+            clock_drift_max=Millis(2000),
+        ),
+        runtime=small_runtime_config(),
+        balances=tuple(Endowment(item, Balance(DEV_ENDOWMENT)) for item in sorted(set(endowed))),
+        validators=tuple(sorted(validators, key=lambda member: member.account)),
+        boot_nodes=tuple(boot_nodes),
+    )
+
+
+def dev_spec() -> ChainSpec:
+    """Return the spec of ``loopin node --dev``: //Alice alone validates."""
+    return build_spec(
+        id="dev",
+        name="LooPIN Development",
+        chain_type="development",
+        validators=[dev_member("Alice")],
+        endowed=[dev_account(name) for name in DEV_NAMES],
+    )
+
+
+def local_spec() -> ChainSpec:
+    """Return the spec of a chain of four validators on one machine: //Alice to //Dave."""
+    return build_spec(
+        id="local",
+        name="LooPIN Local Testnet",
+        chain_type="local",
+        validators=[dev_member(name) for name in DEV_NAMES[:4]],
+        endowed=[dev_account(name) for name in DEV_NAMES],
+    )

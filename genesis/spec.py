@@ -1,0 +1,317 @@
+"""The chain spec: everything that nodes must agree on before the first block, as strict JSON.
+
+Invariants: the spec is complete (no defaults), an unknown or repeated key is an error, nothing is
+read from a clock. It is parsed and validated once; afterwards its values are trusted. The genesis
+hash covers every value. A key that starts with ``//`` holds a remark for people: it may stand
+beside any value and is no part of the spec.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from primitives.block import BLOCK_BYTES_MAX, EXTRINSIC_BYTES_MAX
+from primitives.codec import Plain, encode
+from primitives.crypto import Purpose, keyed_hash
+from primitives.errors import ConfigError, DecodeError
+from primitives.power_table import VALIDATORS_MAX, InvalidPowerTable, PowerTable, Validator
+from primitives.ss58 import decode_account, encode_address
+from primitives.types import (
+    UINT64_MAX,
+    AccountId,
+    Balance,
+    Digest,
+    Millis,
+    PublicKey,
+    VotingPower,
+)
+from runtime import runtime
+from runtime.fees import PPB
+
+SPEC_BYTES_MAX = 1 << 26
+ACCOUNTS_MAX = 1 << 20
+CHAIN_TYPES = ("development", "local", "live")
+BOOT_NODES_MAX = 64
+EPOCH_LENGTH_MAX = 10**6
+BLOCK_LENGTH_MAX = BLOCK_BYTES_MAX - (1 << 16)
+"""Leaves room for the header and the lengths of the extrinsics."""
+_MINUTE = 60_000
+
+
+class InvalidSpec(ConfigError):
+    """The chain spec is not complete, not well formed or out of range; the message says where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Consensus:
+    """Timing of the agreement; all validators must share it, or they time each other out."""
+
+    block_interval: Millis
+    """Least time between a block's timestamp and its parent's."""
+    leader_timeout: Millis
+    """How long a validator waits in a view for its leader's proposal."""
+    advance_timeout: Millis
+    """How long it waits for the view's votes."""
+    clock_drift_max: Millis
+    """A block from further in the future than this gets no vote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endowment:
+    account: AccountId
+    amount: Balance
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A validator of epoch 0."""
+
+    account: AccountId
+    consensus_key: PublicKey
+    vrf_key: PublicKey
+    peer_key: PublicKey
+    weight: VotingPower
+
+
+@dataclass(frozen=True, slots=True)
+class ChainSpec:
+    """A whole chain spec."""
+
+    id: str
+    """Names the chain's folder on disk; letters, digits, ``-`` and ``_``."""
+    name: str
+    chain_type: str
+    ss58_prefix: int
+    token_symbol: str
+    token_decimals: int
+    genesis_time: Millis
+    genesis_randomness: Digest
+    consensus: Consensus
+    runtime: runtime.Config
+    balances: tuple[Endowment, ...]
+    validators: tuple[Member, ...]
+    boot_nodes: tuple[str, ...]
+    """Multiaddresses, each ending in ``/p2p/<peer id>``."""
+
+    @property
+    def hash(self) -> Digest:
+        """Hash of every value of the spec; the parent hash of the genesis block."""
+        return keyed_hash(Purpose.GENESIS, encode(_plain(self)))
+
+    def power_table(self) -> PowerTable:
+        """Return who votes in epoch 0."""
+        return PowerTable(
+            tuple(
+                Validator(m.account, m.consensus_key, m.vrf_key, m.weight, m.peer_key)
+                for m in self.validators
+            )
+        )
+
+    def to_json(self) -> str:
+        """Return the text from which ``parse_spec`` makes an equal spec."""
+        return json.dumps(_jsonable(self, self.ss58_prefix), indent=2) + "\n"
+
+
+def load_spec(path: Path) -> ChainSpec:
+    """Return the spec in the file at ``path``. Raises: InvalidSpec."""
+    try:
+        if path.stat().st_size > SPEC_BYTES_MAX:
+            raise InvalidSpec(f"{path} is larger than {SPEC_BYTES_MAX} bytes")
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise InvalidSpec(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidSpec(f"{path} is not UTF-8 text") from error
+    try:
+        return parse_spec(text)
+    except InvalidSpec as error:
+        raise InvalidSpec(f"{path}: {error}") from error
+
+
+def parse_spec(text: str) -> ChainSpec:
+    """Return the spec that ``text`` describes. Raises: InvalidSpec."""
+    try:
+        plain = json.loads(text, object_pairs_hook=_unique_keys)
+    except (ValueError, RecursionError) as error:
+        raise InvalidSpec(f"not JSON: {error}") from error
+    prefix = plain.get("ss58_prefix") if isinstance(plain, dict) else None
+    spec = _Reader(prefix if isinstance(prefix, int) else 42).read(ChainSpec, plain, "")
+    assert isinstance(spec, ChainSpec)
+    validate_spec(spec)
+    return spec
+
+
+def validate_spec(spec: ChainSpec) -> None:
+    """Refuse values that no chain could run with. Raises: InvalidSpec."""
+    _require(spec.chain_type in CHAIN_TYPES, "chain_type", f"one of {', '.join(CHAIN_TYPES)}")
+    is_name = spec.id != "" and all(c.isascii() and (c.isalnum() or c in "-_") for c in spec.id)
+    _require(is_name and len(spec.id) <= 64, "id", "1 to 64 letters, digits, - and _")
+    _require(spec.ss58_prefix < 16384, "ss58_prefix", "at most 16383")
+    _require(spec.token_decimals <= 18, "token_decimals", "at most 18")
+    _require(any(spec.genesis_randomness), "genesis_randomness", "not all zero")
+    _validate_consensus(spec.consensus)
+    _validate_runtime(spec.runtime)
+    _validate_accounts(spec)
+
+
+def _validate_consensus(consensus: Consensus) -> None:
+    for name in ("block_interval", "leader_timeout", "advance_timeout", "clock_drift_max"):
+        value = getattr(consensus, name)
+        _require(1 <= value <= 10 * _MINUTE, f"consensus.{name}", "1 ms to 10 minutes")
+    is_patient = consensus.leader_timeout > consensus.block_interval
+    _require(is_patient, "consensus.leader_timeout", "longer than block_interval")
+    ordered = consensus.advance_timeout >= consensus.leader_timeout
+    _require(ordered, "consensus.advance_timeout", "at least leader_timeout")
+
+
+def _validate_runtime(config: runtime.Config) -> None:
+    system, fees = config.system, config.fees
+    at = "runtime.system"
+    _require(1 <= system.spec_version < 2**32, f"{at}.spec_version", "1 to 2**32 - 1")
+    fits = 1024 <= system.block_length_max <= BLOCK_LENGTH_MAX
+    _require(fits, f"{at}.block_length_max", f"1024 to {BLOCK_LENGTH_MAX}")
+    fits = 1 <= system.extrinsic_length_max <= min(EXTRINSIC_BYTES_MAX, system.block_length_max)
+    _require(fits, f"{at}.extrinsic_length_max", f"1 to {EXTRINSIC_BYTES_MAX}, and within a block")
+    _require(system.extrinsic_weight >= 1, f"{at}.extrinsic_weight", "at least 1")
+    roomy = 10 * system.extrinsic_weight <= system.block_weight_max <= 60 * PPB
+    _require(roomy, f"{at}.block_weight_max", "at least 10 extrinsic weights, at most 60 s")
+    deposit = config.balances.existential_deposit
+    _require(deposit >= 1, "runtime.balances.existential_deposit", "at least 1")
+    at = "runtime.fees"
+    ordered = 1 <= fees.base_fee_min_ppb <= fees.base_fee_max_ppb <= 10**15
+    _require(ordered, f"{at}.base_fee_min_ppb", "1 or more, at most base_fee_max_ppb <= 10**15")
+    within = 1 <= fees.target_fullness_ppb < PPB
+    _require(within, f"{at}.target_fullness_ppb", "above 0, below 10**9")
+    _require(fees.burned_ppb <= PPB, f"{at}.burned_ppb", "at most 10**9")
+    _require(fees.fee_per_weight_ppb <= 10**12, f"{at}.fee_per_weight_ppb", "at most 10**12")
+    _require(fees.fee_per_byte <= 10**9, f"{at}.fee_per_byte", "at most 10**9")
+    length = config.session.epoch_length
+    _require(1 <= length <= EPOCH_LENGTH_MAX, "runtime.session.epoch_length", "1 to 10**6")
+
+
+def _validate_accounts(spec: ChainSpec) -> None:
+    owners = [endowment.account for endowment in spec.balances]
+    _require(len(owners) <= ACCOUNTS_MAX, "balances", f"at most {ACCOUNTS_MAX}")
+    _require(owners == sorted(set(owners)), "balances", "sorted by public key, each account once")
+    deposit = spec.runtime.balances.existential_deposit
+    for index, endowment in enumerate(spec.balances):
+        where = f"balances[{index}].amount"
+        _require(endowment.amount >= deposit, where, f"at least {deposit}, the existential deposit")
+    total = sum(endowment.amount for endowment in spec.balances)
+    _require(total <= UINT64_MAX, "balances", f"at most {UINT64_MAX} base units together")
+    _require(1 <= len(spec.validators) <= VALIDATORS_MAX, "validators", f"1 to {VALIDATORS_MAX}")
+    try:
+        spec.power_table()
+    except InvalidPowerTable as error:
+        raise InvalidSpec(f"validators: {error}") from error
+    _require(len(spec.boot_nodes) <= BOOT_NODES_MAX, "boot_nodes", f"at most {BOOT_NODES_MAX}")
+
+
+def _require(holds: bool, where: str, wanted: str) -> None:  # noqa: FBT001 - reads as a sentence
+    if not holds:
+        raise InvalidSpec(f"{where}: must be {wanted}")
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    kept = [(key, value) for key, value in pairs if not key.startswith("//")]
+    if len({key for key, _ in kept}) != len(kept):
+        raise InvalidSpec(f"a key stands twice among {', '.join(key for key, _ in kept)}")
+    return dict(kept)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Makes typed values of parsed JSON, naming the place of whatever does not fit."""
+
+    prefix: int
+
+    def read(self, kind: Any, plain: Any, where: str) -> Any:
+        if is_dataclass(kind):
+            return self._read_struct(kind, plain, where)
+        if get_origin(kind) is tuple:
+            if not isinstance(plain, list):
+                raise InvalidSpec(f"{where}: a list is wanted")
+            item = get_args(kind)[0]
+            return tuple(self.read(item, v, f"{where}[{i}]") for i, v in enumerate(plain))
+        if kind in (Balance, VotingPower):
+            if not isinstance(plain, str) or not plain.isdecimal() or not plain.isascii():
+                raise InvalidSpec(f"{where}: an amount in base units as a decimal string is wanted")
+            return self._in_range(int(plain[:40]), where)
+        if kind is AccountId:
+            return self._read_address(plain, where)
+        if kind in (Digest, PublicKey):
+            return _read_hex(plain, where)
+        if kind is str:
+            if not isinstance(plain, str) or len(plain.encode()) > 256:
+                raise InvalidSpec(f"{where}: a text of at most 256 bytes is wanted")
+            return plain
+        if type(plain) is not int:
+            raise InvalidSpec(f"{where}: a whole number is wanted")
+        return self._in_range(plain, where)
+
+    def _read_struct(self, kind: Any, plain: Any, where: str) -> Any:
+        if not isinstance(plain, dict):
+            raise InvalidSpec(f"{where or 'the spec'}: an object is wanted")
+        hints = get_type_hints(kind)
+        names = [field.name for field in fields(kind)]
+        assert all(field.default is MISSING for field in fields(kind)), "a spec has no defaults"
+        dot = f"{where}." if where else ""
+        for name in names:
+            if name not in plain:
+                raise InvalidSpec(f"{dot}{name} is missing")
+        for name in plain:
+            if name not in names:
+                raise InvalidSpec(f"{dot}{name} is not a key of a chain spec")
+        return kind(**{name: self.read(hints[name], plain[name], dot + name) for name in names})
+
+    def _read_address(self, plain: Any, where: str) -> AccountId:
+        try:
+            if not isinstance(plain, str):
+                raise InvalidSpec(f"{where}: an SS58 address is wanted")
+            return decode_account(plain, self.prefix)
+        except DecodeError as error:
+            raise InvalidSpec(f"{where}: {error}") from error
+
+    def _in_range(self, value: int, where: str) -> int:
+        if not 0 <= value <= UINT64_MAX:
+            raise InvalidSpec(f"{where}: 0 to 2**64 - 1 is wanted")
+        return value
+
+
+def _read_hex(plain: Any, where: str) -> bytes:
+    try:
+        if isinstance(plain, str) and plain.startswith("0x") and len(plain) == 66:
+            return bytes.fromhex(plain[2:])
+    except ValueError:
+        pass
+    raise InvalidSpec(f"{where}: 32 bytes as 0x and 64 hex digits are wanted")
+
+
+def _plain(value: Any) -> Plain:
+    """Return the spec as nested arrays, in the order of the fields: what its hash covers."""
+    if is_dataclass(value):
+        return [_plain(getattr(value, field.name)) for field in fields(value)]
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    assert isinstance(value, int | bytes | str)
+    return value
+
+
+def _jsonable(value: Any, prefix: int) -> Any:
+    if not is_dataclass(value):
+        return [_jsonable(item, prefix) for item in value] if isinstance(value, tuple) else value
+    hints: Mapping[str, Any] = get_type_hints(type(value))
+    out: dict[str, Any] = {}
+    for field in fields(value):
+        inner, kind = getattr(value, field.name), hints[field.name]
+        if kind is AccountId:
+            out[field.name] = encode_address(inner, prefix)
+        elif kind in (Digest, PublicKey):
+            out[field.name] = "0x" + inner.hex()
+        elif kind in (Balance, VotingPower):
+            out[field.name] = str(inner)
+        else:
+            out[field.name] = _jsonable(inner, prefix)
+    return out

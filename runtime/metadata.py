@@ -1,0 +1,119 @@
+"""Metadata: the whole runtime as JSON, made from the code.
+
+From it and nothing else a wallet builds and reads every call, event, error and storage item: the
+canonical encoding of a value follows from its description. The descriptions' types are
+
+``u8 u16 u32 u64 i64 amount``  an integer; ``amount`` counts base units of the token
+``bool text bytes``            a boolean, UTF-8, a byte string (``length``, or ``length_max``)
+``account digest``             32 bytes
+``list tuple struct option``   an array of ``of``; of each of ``of``; of ``fields``; nil or ``of``
+``call``                       ``["module.method", argument, ...]``
+
+A call or event is the array of its full name and its values. A storage key is ``prefix`` for a
+value, and ``prefix`` followed by the encoded map key for a map.
+"""
+
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+from primitives.block import EXTRINSIC_VERSION
+from primitives.crypto import Purpose
+from runtime.annotations import field_codecs
+from runtime.executive import INHERENTS
+from runtime.module import Module, StorageMap, StorageValue
+from runtime.runtime import CALLS, MODULES, Config
+
+METADATA_VERSION = 1
+
+Json = dict[str, Any]
+"""``Any`` because JSON is."""
+
+
+def describe_runtime(config: Config) -> Json:
+    """Return the metadata of the runtime under one chain's parameters."""
+    return {
+        "metadata_version": METADATA_VERSION,
+        "spec_version": config.system.spec_version,
+        "extrinsic": {
+            "version": EXTRINSIC_VERSION,
+            "fields": [
+                {"name": "version", "type": "u8"},
+                {"name": "signer", "type": "account"},
+                {"name": "nonce", "type": "u64"},
+                {"name": "valid_until", "type": "u64"},
+                {"name": "tip", "type": "amount"},
+                {"name": "call", "type": "call"},
+                {"name": "signature", "type": "bytes", "length": 64},
+            ],
+            "inherents": list(INHERENTS),
+            "signing_prefix": "0x" + Purpose.EXTRINSIC_SIGNING.hex(),
+            "signing": "ed25519 over signing_prefix, genesis hash, spec_version as 4 bytes big "
+            "endian, and the encoded extrinsic without its last 66 bytes",
+            "hash": "BLAKE3 keyed with hash_key over the encoded extrinsic",
+            "hash_key": "0x" + Purpose.EXTRINSIC.hex(),
+        },
+        "modules": [_describe_module(module, config) for module in MODULES],
+    }
+
+
+def _describe_module(module: type[Module], config: Config) -> Json:
+    parameters = getattr(config, module.name, None)
+    return {
+        "name": module.name,
+        "index": module.index,
+        "docs": _summary(module),
+        "constants": asdict(parameters) if is_dataclass(parameters) else {},
+        "calls": [
+            {
+                "name": entry.name,
+                "number": entry.number,
+                "is_inherent": entry.is_inherent,
+                "arguments": [
+                    {"name": name, **codec.describe()}
+                    for name, codec in zip(entry.parameters, entry.codecs, strict=True)
+                ],
+                "docs": entry.summary,
+            }
+            for entry in CALLS.entries.values()
+            if entry.module == module.name
+        ],
+        "events": [
+            {
+                "name": f"{module.name}.{event.__name__}",
+                "fields": [
+                    {"name": name, **codec.describe()}
+                    for name, codec in field_codecs(event).items()
+                ],
+                "docs": _summary(event),
+            }
+            for event in module.events
+        ],
+        "errors": [
+            {"name": f"{module.name}.{error.__name__}", "docs": _summary(error)}
+            for error in module.errors
+        ],
+        "storage": [
+            _describe_item(module, name, item)
+            for name, item in vars(module).items()
+            if isinstance(item, StorageValue | StorageMap)
+        ],
+    }
+
+
+def _describe_item(
+    module: type[Module], name: str, item: StorageValue[Any] | StorageMap[Any, Any]
+) -> Json:
+    described: Json = {"name": name, "value": item.codec.describe()}
+    key = f"{module.name}.{name}"
+    if isinstance(item, StorageMap):
+        key += ":"
+        described["key"] = item.key_codec.describe()
+    described["prefix"] = "0x" + key.encode().hex()
+    described["default"] = "0x" + item.codec.encode(item.default).hex()
+    return described
+
+
+def _summary(documented: type[Any]) -> str:
+    text = (documented.__doc__ or "").strip().split("\n")[0]
+    # A dataclass without a docstring is given its own signature for one.
+    return "" if text.startswith(f"{documented.__name__}(") else text
