@@ -127,7 +127,8 @@ def test_the_default_cost_is_the_one_polkadot_js_writes_now() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "n, p", [(1 << 13, 10), (1 << 14, 5), (1 << 15, 3), (1 << 15, 1), (1 << 16, 2), (1 << 17, 1)]
+    ("n", "p"),
+    [(1 << 13, 10), (1 << 14, 5), (1 << 15, 3), (1 << 15, 1), (1 << 16, 2), (1 << 17, 1)],
 )
 def test_every_cost_that_polkadot_js_allows_opens(n: int, p: int) -> None:
     text = encode_account_file(
@@ -176,7 +177,7 @@ def test_a_changed_salt_nonce_tag_or_body_does_not_open(at: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "n, p, r",
+    ("n", "p", "r"),
     [
         (1 << 31, 1, 8),
         (1 << 20, 1, 8),
@@ -325,7 +326,7 @@ def test_a_decrypted_body_of_another_length_is_refused(length: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "password, salt, nonce, cost",
+    ("password", "salt", "nonce", "cost"),
     [
         ("", SALT, NONCE, WIDELY_READABLE),
         (PASSWORD, SALT[1:], NONCE, WIDELY_READABLE),

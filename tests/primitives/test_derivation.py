@@ -38,7 +38,7 @@ def test_keys_are_those_of_polkadot_js(vector: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "name, address",
+    ("name", "address"),
     [
         ("//Alice", "5FA9nQDVg267DEd8m1ZypXLBnvN7SFxYwV7ndqSYGiN9TTpu"),
         ("//Bob", "5GoNkf6WdbxCFnPdAnYYQyCjAKPJgLNxXwPjwTh6DGg6gN3E"),
@@ -79,7 +79,7 @@ def test_no_phrase_means_the_development_phrase() -> None:
 
 
 @pytest.mark.parametrize(
-    "name, encoded",
+    ("name", "encoded"),
     [
         ("0", bytes(8)),
         ("7", b"\x07" + bytes(7)),
@@ -102,7 +102,7 @@ def test_a_junction_is_its_scale_form_padded_to_32_bytes(name: str, encoded: byt
 
 
 @pytest.mark.parametrize(
-    "length, prefix",
+    ("length", "prefix"),
     [(32, b"\x80"), (63, b"\xfc"), (64, b"\x01\x01"), (4096, b"\x01\x40")],
 )
 def test_a_junction_beyond_32_bytes_is_hashed(length: int, prefix: bytes) -> None:
