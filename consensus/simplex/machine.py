@@ -22,9 +22,7 @@ Deviations, each with its reason in docs/consensus.md: weighted quorums; certifi
 instead of notarized chains; two timers; silent leaders; resending; epochs that end.
 """
 
-from dataclasses import dataclass
-
-from consensus.power_table import PowerTable
+from consensus.simplex.config import Config
 from consensus.simplex.elector import Elector
 from consensus.simplex.events import (
     Action,
@@ -61,60 +59,16 @@ from consensus.simplex.messages import (
 )
 from consensus.simplex.pledges import Floor, Pledges, Record
 from consensus.simplex.views import Views, ViewState, contradiction, kind_of
-from primitives.crypto import KeyPair
-from primitives.types import UINT64_MAX, Digest, Epoch, Height, Millis, Signature, View
+from primitives.types import UINT64_MAX, Digest, Height, Millis, Signature, View
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Delays; a machine may have its own, agreement does not depend on them."""
+def answer_to_ended_epoch(message: Message, finalization: Certificate) -> Certificate | None:
+    """Return what to send back for a message of an epoch that has ended, or None.
 
-    leader: Millis
-    """From entering a view to nullifying it for want of a proposal; covers the block interval."""
-    advance: Millis
-    """From entering a view to nullifying it for want of a certificate; above ``leader``."""
-    retry: Millis
-    """From being stuck to saying everything again; doubles up to ``delay_max``."""
-    delay_max: Millis
-    """Upper end of every back-off."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds of buffers and answers."""
-
-    views_ahead: int = 16
-    """Votes and proposals of views further ahead are dropped: certificates will bring us there."""
-    views_behind: int = 16
-    """Ballots of views further behind are forgotten; until then they serve as evidence."""
-    request_views: int = 32
-    """Views whose certificates one request is answered with."""
-    answers: int = 4
-    """Answers to one peer between two moves of our own."""
-    silent_views: int = 3
-    """Led views without a word after which a leader is not waited for."""
-    patient_views: int = 4
-    """Views without a certified block before delays begin to grow."""
-
-
-@dataclass(frozen=True, slots=True)
-class Config:
-    """One epoch as one validator, or one follower without a key, takes part in it."""
-
-    genesis: Digest
-    epoch: Epoch
-    table: PowerTable
-    randomness: Digest
-    """The epoch's; draws the leaders."""
-    root: Digest
-    """The final block on which the epoch's first block builds."""
-    root_height: Height
-    last_height: Height
-    """Height of the epoch's boundary block."""
-    key: KeyPair | None
-    """Consensus key; without one, or with one that the table lacks, the machine only follows."""
-    timing: Timing
-    limits: Limits = Limits()
+    ``finalization`` is that of the epoch's boundary block; it is all that a laggard needs. A
+    certificate is not answered, or two nodes that have both moved on would answer for ever.
+    """
+    return None if isinstance(message, Certificate) else finalization
 
 
 class Simplex:
@@ -134,7 +88,8 @@ class Simplex:
         """Where this validator stands in the table; None for a follower."""
         self._heights: dict[Digest, Height] = {config.root: config.root_height}
         self._delivered = View(0)
-        self._building: tuple[View, Digest] | None = None
+        self.building: tuple[View, Digest] | None = None
+        """View and block of the parent for which a proposal was asked."""
         self._alarms = 0
         self._fetching: dict[Digest, bool] = {}
         self._asked: tuple[View, View] | None = None
@@ -209,6 +164,16 @@ class Simplex:
                 )
                 return self._is_in_window(message.view) and earlier != message
 
+    def buffer_sizes(self) -> dict[str, int]:
+        """Return how many entries each buffer holds: for metrics, and for tests of the bounds."""
+        return {
+            "views": len(self.views),
+            "votes": self.views.votes_held(),
+            "heights": len(self._heights),
+            "fetching": len(self._fetching),
+            "answers": len(self._answers),
+        }
+
     def leader(self, view: View) -> int:
         """Return the position of the leader of ``view``."""
         return self._elector.leader(view)
@@ -219,7 +184,7 @@ class Simplex:
         if message.epoch != self.config.epoch:
             return
         if self.is_ended:
-            self._answer_final(sender)
+            self._answer_final(sender, message)
             return
         match message:
             case Certificate():
@@ -325,7 +290,7 @@ class Simplex:
         self._note_silence()
         self.view = view
         self._alarms = 0
-        self._building = None
+        self.building = None
         self._asked = None
         self._answers.clear()
         self._forget()
@@ -347,7 +312,7 @@ class Simplex:
     def _lead(self) -> None:
         """Build on the highest certified block that the nullifications leave."""
         # Simplex 2.1 step 1: the leader extends the longest notarized chain.
-        if self._building is not None or not self.pledges.may_propose(self.view):
+        if self.building is not None or not self.pledges.may_propose(self.view):
             return
         parent = self.views.find_parent(self.view)
         if parent is None:
@@ -362,13 +327,13 @@ class Simplex:
         elif height >= self.config.last_height:
             self._propose(parent_view, block, block)
         else:
-            self._building = parent
+            self.building = parent
             self._actions.append(RequestProposal(self.view, block, Height(height + 1)))
 
     def _on_proposed(self, view: View, block: Digest) -> None:
-        if view != self.view or self._building is None or not self.pledges.may_propose(view):
+        if view != self.view or self.building is None or not self.pledges.may_propose(view):
             return
-        parent_view, parent = self._building
+        parent_view, parent = self.building
         height = self._heights.get(parent)
         if height is None:
             return
@@ -571,9 +536,11 @@ class Simplex:
         held = self.views.certificates(View(self.view - 1))
         self._actions += [Send(sender, certificate) for certificate in held]
 
-    def _answer_final(self, sender: Peer) -> None:
+    def _answer_final(self, sender: Peer, message: Message) -> None:
         assert self.views.final is not None
-        self._actions.append(Send(sender, self.views.final))
+        answer = answer_to_ended_epoch(message, self.views.final)
+        if answer is not None:
+            self._actions.append(Send(sender, answer))
 
     def _may_answer(self, peer: Peer) -> bool:
         given = self._answers.get(peer, 0)
