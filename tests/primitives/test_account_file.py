@@ -7,7 +7,7 @@ from hashlib import scrypt
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from nacl.bindings import crypto_secretbox
 
@@ -357,14 +357,12 @@ JSON_VALUES = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.text(max_size=200) | JSON_VALUES.map(json.dumps))
 def test_random_text_raises_only_the_typed_error(text: str) -> None:
     with pytest.raises(InvalidAccountFile):
         decode_account_file(text)
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["encoded", "encoding", "address", "meta"]), JSON_VALUES, min_size=1
@@ -379,7 +377,6 @@ def test_random_members_raise_only_the_typed_error(members: dict[str, object]) -
     assert file.meta == members["meta"]
 
 
-@settings(deadline=None, max_examples=60)
 @given(at=st.integers(0, 4000), character=st.characters(max_codepoint=0x2FF))
 def test_a_file_with_one_character_replaced_is_refused_or_reads_as_another_file(
     at: int, character: str

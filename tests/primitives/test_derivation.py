@@ -5,7 +5,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from primitives.derivation import (
@@ -187,7 +187,6 @@ def test_no_secret_is_shown_by_repr() -> None:
     assert "hunter2" not in shown
 
 
-@settings(deadline=None)
 @given(st.text(max_size=60) | st.text("/ab1 x0\u00e9", max_size=60))
 def test_random_text_raises_only_typed_errors(text: str) -> None:
     try:

@@ -181,7 +181,7 @@ def test_the_integer_reference_agrees_with_each_rfc_example(vector: dict[str, st
     )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.binary(min_size=32, max_size=32), alpha=st.binary(max_size=100))
 def test_proofs_are_those_of_the_integer_reference(seed: bytes, alpha: bytes) -> None:
     pair = KeyPair(seed)
@@ -377,7 +377,6 @@ def test_a_proof_of_another_length_is_refused(length: int) -> None:
         verify(PAIR.public, b"view 7", VrfProof(bytes(length)))
 
 
-@settings(max_examples=150, deadline=None)
 @given(public=st.binary(max_size=40), alpha=st.binary(max_size=8), proof=st.binary(max_size=100))
 def test_random_bytes_raise_only_the_typed_errors(
     public: bytes, alpha: bytes, proof: bytes
@@ -386,7 +385,6 @@ def test_random_bytes_raise_only_the_typed_errors(
         verify(PublicKey(public), alpha, VrfProof(proof))
 
 
-@settings(max_examples=150, deadline=None)
 @given(gamma=st.binary(min_size=32, max_size=32), rest=st.binary(min_size=47, max_size=47))
 def test_random_proofs_for_a_good_key_raise_only_the_typed_error(gamma: bytes, rest: bytes) -> None:
     with pytest.raises(InvalidVrfProof):
