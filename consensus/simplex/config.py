@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from consensus.power_table import PowerTable
+from primitives.power_table import PowerTable
 from primitives.crypto import KeyPair
 from primitives.types import Digest, Epoch, Height, Millis
 

@@ -7,7 +7,7 @@ the same leader without a message.
 from bisect import bisect_right
 from itertools import accumulate
 
-from consensus.power_table import PowerTable
+from primitives.power_table import PowerTable
 from primitives.crypto import Purpose, keyed_hash
 from primitives.types import Digest, View
 

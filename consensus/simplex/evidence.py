@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import cast
 
-from consensus.power_table import PowerTable
+from primitives.power_table import PowerTable
 from consensus.simplex.messages import (
     MESSAGE_BYTES_MAX,
     Certificate,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, TypeAlias, cast
 
-from consensus.power_table import VALIDATORS_MAX
+from primitives.power_table import VALIDATORS_MAX
 from primitives.codec import (
     DIGEST,
     U16,

@@ -6,7 +6,7 @@ the runtime's judge of evidence call it without a machine.
 
 from typing import assert_never
 
-from consensus.power_table import PowerTable
+from primitives.power_table import PowerTable
 from consensus.simplex.messages import (
     Certificate,
     Finalize,

@@ -9,7 +9,7 @@ stretches, and falls to nothing with the next final block.
 
 from dataclasses import dataclass, field
 
-from consensus.power_table import PowerTable
+from primitives.power_table import PowerTable
 from consensus.simplex.evidence import Evidence, evidence_of, find_offence
 from consensus.simplex.messages import (
     Certificate,

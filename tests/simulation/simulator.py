@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from consensus.power_table import PowerTable
+from primitives.power_table import PowerTable
 from consensus.simplex.messages import Message, encode_message
 from primitives.crypto import Purpose, keyed_hash
 from tests.simulation.byzantine import LIES, Liar

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from random import Random
 
-from consensus.power_table import PowerTable, Validator
+from primitives.power_table import PowerTable, Validator
 from primitives.crypto import KeyPair, Purpose, keyed_hash
 from primitives.types import AccountId, Digest, Epoch, Height, Millis, View, VotingPower
 
