@@ -1,6 +1,6 @@
 """A network without sockets, with the surface of ``Network``: for tests of what is above it.
 
-``MemoryHub`` is the world in which the nodes of a test live. It delivers after a delay that the test
+``MemoryHub`` is the world in which the nodes of a test live. It delivers after a delay that a test
 chooses, can cut any pair of nodes, lose frames, and take a node away; with trio's MockClock and a
 seeded ``Random`` a run is the same every time, up to the order in which trio wakes tasks.
 
