@@ -24,6 +24,7 @@ DEV_ENDOWMENT = 1_000_000 * LOOP
 DEV_NAMES = ("Alice", "Bob", "Charlie", "Dave", "Eve", "Ferdie")
 DEV_GENESIS_TIME = Millis(1_767_225_600_000)
 """2026-01-01T00:00Z."""
+BLOCK_INTERVAL = Millis(1000)
 DEV_RANDOMNESS = Digest(bytes(range(32)))
 
 
@@ -84,7 +85,7 @@ def small_runtime_config() -> Config:
     )
 
 
-def build_spec(
+def build_spec(  # noqa: PLR0913 - the choices
     *,
     id: str,  # noqa: A002 - the key's name in the spec
     name: str,
@@ -93,7 +94,7 @@ def build_spec(
     endowed: Sequence[AccountId],
     genesis_time: Millis = DEV_GENESIS_TIME,
     randomness: Digest = DEV_RANDOMNESS,
-    block_interval: Millis = Millis(1000),
+    block_interval: Millis = BLOCK_INTERVAL,
     boot_nodes: Sequence[str] = (),
 ) -> ChainSpec:
     """Return the spec of a test chain whose ``endowed`` accounts hold a million LOOP each."""

@@ -7,9 +7,10 @@ epoch, so a vote names its signer by position and a certificate by a bitmap.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import cast
 
-from primitives.codec import ACCOUNT, U64, Codec, Plain, WrongType, fixed, listing, optional, struct
+from primitives.codec import ACCOUNT, U64, Codec, fixed, listing, optional, struct
 from primitives.crypto import Purpose, keyed_hash
 from primitives.errors import DecodeError
 from primitives.types import UINT64_MAX, AccountId, Digest, PublicKey, VotingPower
@@ -67,7 +68,7 @@ class PowerTable:
         total = sum(entry.weight for entry in self.validators)
         if not 1 <= len(accounts) <= VALIDATORS_MAX:
             raise InvalidPowerTable(f"{len(accounts)} validators, 1 to {VALIDATORS_MAX} allowed")
-        if any(earlier >= later for earlier, later in zip(accounts, accounts[1:], strict=False)):
+        if any(earlier >= later for earlier, later in pairwise(accounts)):
             raise InvalidPowerTable("accounts are not in strictly ascending order")
         if len(keys) != len(accounts):
             raise InvalidPowerTable("two validators share a consensus key")
@@ -102,18 +103,10 @@ class PowerTable:
         return keyed_hash(Purpose.POWER_TABLE, POWER_TABLE.encode(self))
 
 
-def _from_plain(plain: Plain) -> PowerTable:
-    entries = _ENTRIES.from_plain(plain)
-    try:
-        return PowerTable(entries)
-    except InvalidPowerTable as error:
-        raise WrongType(str(error)) from error
-
-
 POWER_TABLE: Codec[PowerTable] = Codec(
     _ENTRIES.description,
     _ENTRIES.bytes_max,
     _ENTRIES.depth,
     lambda table: _ENTRIES.to_plain(table.validators),
-    _from_plain,
+    lambda plain: PowerTable(_ENTRIES.from_plain(plain)),
 )

@@ -62,7 +62,9 @@ def _describe_module(module: type[Module], config: Config) -> Json:
         "name": module.name,
         "index": module.index,
         "docs": _summary(module),
-        "constants": asdict(parameters) if is_dataclass(parameters) else {},
+        "constants": asdict(parameters)
+        if is_dataclass(parameters) and not isinstance(parameters, type)
+        else {},
         "calls": [
             {
                 "name": entry.name,
