@@ -39,9 +39,10 @@ IDENTITY: Point = (0, 1)
 
 def slow_add(left: Point, right: Point) -> Point:
     (x1, y1), (x2, y2) = left, right
-    k = D * x1 * x2 * y1 * y2
-    x = (x1 * y2 + x2 * y1) * pow(1 + k, -1, P) % P
-    y = (y1 * y2 + x1 * x2) * pow(1 - k, -1, P) % P
+    k = D * x1 * x2 * y1 * y2 % P
+    inverse = pow((1 + k) * (1 - k), -1, P)  # of both denominators at once
+    x = (x1 * y2 + x2 * y1) * (1 - k) * inverse % P
+    y = (y1 * y2 + x1 * x2) * (1 + k) * inverse % P
     return x, y
 
 
