@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 import trio
+from trio_typing import TaskStatus
 
 from p2p.channels import CHANNELS
 from p2p.faults import (
@@ -26,7 +27,7 @@ from p2p.faults import (
     RequestTimedOut,
 )
 from p2p.identity import Address, PeerId
-from p2p.network import Handler, Started
+from p2p.network import Handler
 from p2p.requests import RequestSpec
 from p2p.scores import Ban, Rules, Scores
 
@@ -202,7 +203,7 @@ class MemoryNetwork:
     def bans(self) -> tuple[Ban, ...]:
         return self._scores.bans(trio.current_time())
 
-    async def run(self, task_status: Started = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Live in the hub until cancelled."""
         try:
             async with trio.open_nursery() as nursery:

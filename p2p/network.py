@@ -27,6 +27,9 @@ from typing import Protocol
 
 import trio
 
+# libp2p brings trio_typing, whose stubs hide trio's own types from mypy.
+from trio_typing import TaskStatus
+
 from p2p.address_book import PEER_RECORD
 from p2p.channels import ChannelStats, Timing
 from p2p.faults import (
@@ -79,12 +82,6 @@ class Handler(Protocol):
         """Say whether a peer that is in no power table may use the validators' port."""
 
 
-class Started(Protocol):
-    """What ``nursery.start`` hands to the task that it starts."""
-
-    def started(self) -> None: ...
-
-
 class NetworkApi(Protocol):
     """What ``Network`` and ``MemoryNetwork`` have in common."""
 
@@ -100,7 +97,7 @@ class NetworkApi(Protocol):
     def set_validators(self, validators: Mapping[PeerId, tuple[Address, ...]]) -> None: ...
     def connected(self) -> tuple[PeerId, ...]: ...
     def report(self, peer: PeerId, fault: Fault, detail: str = "") -> None: ...
-    async def run(self, task_status: Started = trio.TASK_STATUS_IGNORED) -> None: ...
+    async def run(self, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +258,7 @@ class Network:
             refused_handshakes=self._host.handshakes.refused,
         )
 
-    async def run(self, task_status: Started = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until cancelled. Raises: ConfigError if the folder or a port is taken."""
         with locked(self._config.folder):
             self._peers.load()

@@ -2,12 +2,14 @@
 
 import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 import trio
 import trio.lowlevel
-from libp2p.stream_muxer.exceptions import MuxedStreamError
+from libp2p.abc import IMuxedStream
+from libp2p.exceptions import BaseLibp2pError
+from libp2p.stream_muxer.exceptions import MuxedConnUnavailable, MuxedStreamError
 from libp2p.stream_muxer.yamux.yamux import (
     FLAG_SYN,
     TYPE_DATA,
@@ -16,11 +18,11 @@ from libp2p.stream_muxer.yamux.yamux import (
     YAMUX_HEADER_FORMAT,
     Yamux,
 )
+from trio_typing import TaskStatus
 
 from p2p.libp2p_fixes import yamux
 from p2p.libp2p_fixes.yamux import FirmYamux
-from p2p.network import Started
-from tests.p2p.wires import Ends, both, muxed_pair, noise_pair
+from tests.p2p.wires import Ends, both, muxed_pair, noise_pair, until
 
 SMALL = 8 * 1024
 
@@ -35,22 +37,21 @@ async def exchange_while_both_directions_are_full(ends: Ends) -> None:
     there = await ends.listener.accept_stream()
     payload = bytes(200_000)
 
-    async def write(stream: object, muxer: Yamux) -> None:
-        await stream.write(payload)  # type: ignore[attr-defined]  both kinds of stream
-        assert muxer is not None
+    async def write(stream: IMuxedStream) -> None:
+        await stream.write(payload)
 
     async def ping(muxer: Yamux) -> None:
         for number in range(50):
             await muxer._write_frame(frame(TYPE_PING, FLAG_SYN, 0, number))
 
-    async def read(stream: object) -> None:
+    async def read(stream: IMuxedStream) -> None:
         got = 0
         while got < len(payload):
-            got += len(await stream.read(65536))  # type: ignore[attr-defined]
+            got += len(await stream.read(65536))
 
     async with trio.open_nursery() as nursery:
         for muxer, stream in ((ends.dialer, here), (ends.listener, there)):
-            nursery.start_soon(write, stream, muxer)
+            nursery.start_soon(write, stream)
             nursery.start_soon(ping, muxer)
             nursery.start_soon(read, stream)
 
@@ -120,8 +121,7 @@ async def test_stock_connection_buffers_whatever_overruns_its_window() -> None:
     async with muxed_pair(Yamux) as ends:
         await overrun(ends, 6_000_000)
         with trio.fail_after(5):
-            while unread_bytes(ends.listener) < 6_000_000 - 60_000:
-                await trio.sleep(0.01)
+            await until(lambda: unread_bytes(ends.listener) > 6_000_000 - 120_000)
 
         assert not ends.listener.event_shutting_down.is_set()
 
@@ -143,9 +143,8 @@ async def test_connection_with_too_many_unread_bytes_is_cut_off(
                 await trio.lowlevel.checkpoint()
 
         async def attack() -> None:
-            with pytest.raises(Exception, match=r"."):  # the socket goes away under it
+            with pytest.raises(BaseLibp2pError):  # the socket goes away under it
                 await overrun(ends, 50_000_000)
-                raise trio.BrokenResourceError("sent everything before it was noticed")
 
         with trio.fail_after(10):
             await both(watch, attack)
@@ -191,18 +190,14 @@ async def test_streams_beyond_the_limit_are_reset_and_a_flood_of_them_is_cut_off
 
         async def accept() -> None:
             nonlocal accepted
-            try:
+            with pytest.raises(MuxedConnUnavailable):
                 while True:
                     await listener.accept_stream()
                     accepted += 1
-            except Exception:  # noqa: BLE001  the end of the connection, in any of its forms
-                return
 
         async def attack() -> None:
-            try:
+            with pytest.raises(BaseLibp2pError):  # the socket goes away under it
                 await open_many(ends, 20_000)
-            except Exception:  # noqa: BLE001  the socket goes away under it
-                return
 
         with trio.fail_after(10):
             await both(accept, attack)
@@ -249,7 +244,7 @@ async def test_opening_a_stream_without_slots_fails_at_once() -> None:
 async def stuck_writer(muxer: Yamux) -> AsyncIterator[None]:
     """Hold a multiplexer in the middle of a write that its peer does not take."""
 
-    async def hold(task_status: Started) -> None:
+    async def hold(task_status: TaskStatus[None]) -> None:
         async with muxer._write_lock:
             task_status.started()
             await trio.sleep_forever()
@@ -285,8 +280,9 @@ async def test_peer_that_makes_us_answer_and_does_not_read_is_cut_off(
         listener = ends.listener
         assert isinstance(listener, FirmYamux)
 
-        for number in range(200):
-            await ends.dialer._write_frame(frame(TYPE_PING, FLAG_SYN, 0, number))
+        with suppress(BaseLibp2pError):  # the socket may go away before the last one is sent
+            for number in range(200):
+                await ends.dialer._write_frame(frame(TYPE_PING, FLAG_SYN, 0, number))
 
         with trio.fail_after(5):
             await ends.dialer.event_closed.wait()

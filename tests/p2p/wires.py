@@ -37,6 +37,12 @@ async def both(*tasks: Callable[[], Awaitable[None]]) -> None:
             nursery.start_soon(task)
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Look again each time the loop has gone round; the caller sets the deadline."""
+    while not condition():  # noqa: ASYNC110  what is awaited is inside libp2p and has no event
+        await trio.sleep(0.001)
+
+
 async def noise_pair(
     *, buffer_bytes: int | None = None
 ) -> tuple[Pipe, ISecureConn, Pipe, ISecureConn]:
