@@ -88,23 +88,16 @@ class Dispatcher:
         self, namespaces: Sequence[object], codecs: JsonCodecs, limits: Limits | None = None
     ) -> None:
         self._limits = limits or Limits()
-        self.methods: dict[str, Method] = {}
-        """By name, without aliases, in the order of the namespaces."""
-        self._served: dict[str, Method] = {}
+        self.served: dict[str, Method] = {}
+        """By name and alias, in the order of the namespaces."""
         for namespace in namespaces:
             for method in methods_of(namespace, codecs):
                 self._add(method)
 
-    @property
-    def names(self) -> list[str]:
-        """Every name that answers, aliases included, sorted."""
-        return sorted(self._served)
-
     def _add(self, method: Method) -> None:
-        self.methods[method.name] = method
         for name in (method.name, *method.aliases):
-            assert name not in self._served, f"{name} is served twice"
-            self._served[name] = method
+            assert name not in self.served, f"{name} is served twice"
+            self.served[name] = method
 
     async def answer(self, body: bytes, caller: Caller) -> bytes:
         """Return the answer to a request or batch; empty if there is none to give."""
@@ -206,7 +199,7 @@ class Dispatcher:
         try:
             if charge and caller.meter is not None and not caller.meter.take(1):
                 raise RpcError(Code.RATE_LIMITED)
-            method = self._served.get(name)
+            method = self.served.get(name)
             if method is None:
                 raise RpcError(Code.METHOD_NOT_FOUND, name[:64])
             _require_allowed(method, caller)

@@ -1,0 +1,66 @@
+"""All of the RPC put together over one node."""
+
+from dataclasses import dataclass
+
+from node.rpc.backend import NodeBackend
+from node.rpc.dispatcher import Dispatcher
+from node.rpc.json_codecs import JsonCodecs
+from node.rpc.json_types import JsonObject
+from node.rpc.limits import Limits
+from node.rpc.namespaces.author import Author
+from node.rpc.namespaces.chain import Chain
+from node.rpc.namespaces.payment import Payment
+from node.rpc.namespaces.rpc import Rpc
+from node.rpc.namespaces.state import State
+from node.rpc.namespaces.system import System
+from node.rpc.transport.access import Access
+from node.rpc.transport.server import RpcServer
+from primitives.ss58 import decode_account, encode_address
+from primitives.types import AccountId
+
+
+@dataclass(frozen=True, slots=True)
+class Ss58Addresses:
+    """Addresses with the prefix of one network."""
+
+    prefix: int
+
+    def encode(self, account: AccountId) -> str:
+        return encode_address(account, self.prefix)
+
+    def decode(self, address: str) -> AccountId:
+        return decode_account(address, self.prefix)
+
+
+def build_dispatcher(backend: NodeBackend, limits: Limits | None = None) -> Dispatcher:
+    """Return the dispatcher of every namespace."""
+    limits = limits or Limits()
+    addresses = Ss58Addresses(backend.properties.ss58_format)
+    buffer = limits.subscription_buffer_max
+    dispatcher: Dispatcher
+    namespaces = (
+        System(backend),
+        Chain(backend, addresses, buffer),
+        State(backend, buffer),
+        Author(backend),
+        Payment(backend),
+        Rpc(lambda: dispatcher.served, backend.node_version),
+    )
+    dispatcher = Dispatcher(namespaces, JsonCodecs(addresses), limits)
+    return dispatcher
+
+
+def build_server(
+    backend: NodeBackend, access: Access | None = None, limits: Limits | None = None
+) -> RpcServer:
+    """Return a server of every namespace; give its ``serve`` open listeners."""
+
+    def health() -> JsonObject:
+        health = backend.health()
+        return {
+            "peers": health.peers,
+            "isSyncing": health.is_syncing,
+            "shouldHavePeers": health.should_have_peers,
+        }
+
+    return RpcServer(build_dispatcher(backend, limits), health, access, limits)
