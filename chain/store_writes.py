@@ -1,0 +1,97 @@
+"""What one commit, and one step of pruning, writes: lists of puts and deletes, done by the store.
+
+Invariant: everything that a block adds is in one list, and everything that pruning takes away
+of a block is in one list, so that no crash leaves half of either.
+"""
+
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from chain.state_proof import hash_key
+from chain.store_reader import StoreReader, split_digests
+from chain.store_schema import (
+    ABSENT,
+    ACCOUNT,
+    BLOCK_INDEX,
+    BODY,
+    CERTIFICATE,
+    EXTRINSIC,
+    HEAD,
+    HEADER,
+    HEIGHT_BYTES,
+    HEIGHT_OF_BLOCK,
+    INDEX,
+    META_HEAD,
+    META_PRUNED_BELOW,
+    PRESENT,
+    RECEIPTS,
+    REPLACED,
+    REPLACED_KEYS,
+    STATE,
+    BlockIndex,
+    FinalizedBlock,
+    Head,
+    by_height,
+    decode_place,
+    encode_place,
+)
+from primitives.types import Height
+
+Writes: TypeAlias = Iterator[tuple[bytes, bytes | None]]
+"""Database keys with the value to put, or None to delete."""
+
+
+def commit_writes(block: FinalizedBlock, reader: StoreReader) -> Writes:
+    """Yield all that makes ``block`` the head."""
+    height = block.height
+    yield by_height(HEADER, height), block.header
+    yield by_height(BODY, height), block.body
+    yield by_height(RECEIPTS, height), block.receipts
+    yield by_height(CERTIFICATE, height), block.certificate
+    yield HEIGHT_OF_BLOCK + block.hash, height.to_bytes(HEIGHT_BYTES, "big")
+    accounts = tuple(b"".join(dict.fromkeys(here)) for here in block.accounts)
+    index = BlockIndex(block.is_epoch_boundary, block.extrinsic_hashes, accounts)
+    yield by_height(INDEX, height), BLOCK_INDEX.encode(index)
+    for number, extrinsic_hash in enumerate(block.extrinsic_hashes):
+        place = encode_place(height, number)
+        yield EXTRINSIC + extrinsic_hash, place
+        for account in block.accounts[number]:
+            yield ACCOUNT + account + place, b""
+    yield from _state_writes(block, reader)
+    head = Head(height, block.hash, block.state_root)
+    yield META_HEAD, HEAD.encode(head)
+
+
+def prune_writes(height: Height, reader: StoreReader) -> Writes:
+    """Yield all that reduces block ``height`` to what is kept for ever."""
+    index = reader.index_at(height)
+    for number, (extrinsic_hash, accounts) in enumerate(
+        zip(index.extrinsic_hashes, index.accounts, strict=True)
+    ):
+        place = encode_place(height, number)
+        if reader.find_extrinsic(extrinsic_hash) == decode_place(place):
+            yield EXTRINSIC + extrinsic_hash, None
+        for account in split_digests(accounts):
+            yield ACCOUNT + account + place, None
+    for key_hash in split_digests(reader.record(REPLACED_KEYS, height) or b""):
+        yield by_height(REPLACED + key_hash, height), None
+    for column in (BODY, RECEIPTS, INDEX, REPLACED_KEYS):
+        yield by_height(column, height), None
+    if not index.is_epoch_boundary:
+        yield by_height(CERTIFICATE, height), None
+    yield META_PRUNED_BELOW, (height + 1).to_bytes(HEIGHT_BYTES, "big")
+
+
+def _state_writes(block: FinalizedBlock, reader: StoreReader) -> Writes:
+    """Yield the new values, and beside them those that they replace."""
+    key_hashes = []
+    before = block.state_before
+    for key, value in block.state_writes.items():
+        yield STATE + key, value
+        if block.height > 0:
+            replaced = before[key] if key in before else reader.get(key)
+            key_hash = hash_key(key)
+            key_hashes.append(key_hash)
+            record = ABSENT if replaced is None else PRESENT + replaced
+            yield by_height(REPLACED + key_hash, block.height), record
+    yield by_height(REPLACED_KEYS, block.height), b"".join(key_hashes)
