@@ -165,6 +165,14 @@ def test_any_tampered_part_is_refused(leaves: list[bytes], data: st.DataObject) 
         refuse(tree.root, shown, (*proof[:at], *proof[at + 1 :]), size=size)
 
 
+@pytest.mark.parametrize("length", [0, 31, 33])
+def test_a_sibling_of_another_length_is_refused_before_any_hashing(length: int) -> None:
+    tree = MerkleTree(numbered(2))
+
+    with pytest.raises(InvalidMerkleProof, match="another length"):
+        verify_leaf(tree.root, b"leaf 0", (Digest(bytes(length)),), index=0, size=2)
+
+
 def test_two_leaves_cannot_change_places() -> None:
     leaves = numbered(9)
     tree = MerkleTree(leaves)
