@@ -23,9 +23,11 @@ from chain.store_schema import (
     META_KEEP_BLOCKS,
     META_PRUNED_BELOW,
     META_SCHEMA,
+    PENDING,
     SCHEMA_VERSION,
     FinalizedBlock,
     Head,
+    by_height,
 )
 from chain.store_writes import commit_writes, prune_writes
 from primitives.errors import ConfigError
@@ -153,6 +155,10 @@ class Store:
         assert len(block.accounts) == len(block.extrinsic_hashes), "accounts go with extrinsics"
         self._write(commit_writes(block, self.reads), sync=True)
         return Head(block.height, block.hash, block.state_root)
+
+    def save_pending(self, height: Height, block_hash: Digest, block: bytes) -> None:
+        """Keep a block over a crash until its height is final. Raises: WriteFailed."""
+        self._write([(by_height(PENDING, height) + block_hash, block)], sync=True)
 
     def prune(self, blocks_max: int = 16) -> int:
         """Reduce the oldest whole blocks to what is kept for ever; return how many.

@@ -20,6 +20,7 @@ from chain.store_schema import (
     HEADER,
     HEIGHT_OF_BLOCK,
     INDEX,
+    PENDING,
     META_CHAIN_SPEC,
     META_GENESIS,
     META_HEAD,
@@ -182,6 +183,18 @@ class StoreReader:
         if certificate is None:
             return self._unpruned(CERTIFICATE, height)
         return certificate
+
+    # Blocks that are not final
+
+    def pending(self) -> Iterator[bytes]:
+        """Yield the blocks that were saved and have not become final or obsolete, lowest first."""
+        for _, block in self.scan_column(PENDING):
+            yield block
+
+    def pending_keys(self, height: Height) -> Iterator[bytes]:
+        """Yield the database keys of pending blocks up to ``height``."""
+        for key, _ in self._values.scan(PENDING, by_height(PENDING, height + 1)):
+            yield key
 
     # Indexes
 

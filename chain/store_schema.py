@@ -14,6 +14,7 @@
     i ‖ height                          BlockIndex                   until pruned
     v ‖ hash of storage key ‖ height    what the block replaced      until pruned
     k ‖ height                          hashes of the keys in ``v``  until pruned
+    p ‖ height ‖ block hash             block bytes                  until that height is final
     m ‖ name                            about the database itself
 
 Numbers in keys are big-endian, so that keys sort as numbers do.
@@ -41,6 +42,7 @@ ACCOUNT = b"a"
 INDEX = b"i"
 REPLACED = b"v"
 REPLACED_KEYS = b"k"
+PENDING = b"p"
 
 META_SCHEMA = b"mschema"
 META_GENESIS = b"mgenesis"

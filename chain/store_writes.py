@@ -58,6 +58,8 @@ def commit_writes(block: FinalizedBlock, reader: StoreReader) -> Writes:
         for account in block.accounts[number]:
             yield ACCOUNT + account + place, b""
     yield from _state_writes(block, reader)
+    for key in reader.pending_keys(height):
+        yield key, None
     head = Head(height, block.hash, block.state_root)
     yield META_HEAD, HEAD.encode(head)
 

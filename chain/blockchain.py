@@ -1,0 +1,268 @@
+"""The chain as one node holds it: final blocks at rest, and what is built on the last of them.
+
+Invariants: only blocks whose execution gave the roots of their headers are held; a final block is
+one atomic write of the store; unfinalized blocks live in memory and, before anybody votes for
+them, among the store's pending blocks, so that no crash loses a notarized block.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from chain.branch_tree import BranchTree, Step
+from chain.header_checks import EpochRules
+from chain.history import accounts_in_history, signer_of, touched_accounts
+from chain.slices import Slices
+from chain.state_tree import StateTree
+from chain.store import Store
+from chain.store_reader import StoreCorrupted
+from chain.store_schema import FinalizedBlock
+from chain.unfinalized import StateView, Unfinalized
+from primitives.block import HEADER, Block, Header, Receipt, body_from_plain, encode_receipts
+from primitives.codec import decode_trusted, encode
+from primitives.errors import LoopinError
+from primitives.types import AccountId, Digest, Epoch, Height, Millis, View
+from runtime.executive import BlockExecution, Executed
+from runtime.module import BlockInfo, Context
+from runtime.overlay import Overlay
+from runtime.runtime import Config, Runtime
+from runtime.session import epoch_of, is_boundary
+
+
+class UnknownBlock(LoopinError):
+    """The block is not held: it was never seen here, or was abandoned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """An executed block that is not final yet."""
+
+    block: Block
+    hash: Digest
+    extrinsic_hashes: tuple[Digest, ...]
+    executed: Executed
+
+    @property
+    def header(self) -> Header:
+        return self.block.header
+
+
+@dataclass(frozen=True, slots=True)
+class Finalized:
+    """A block that has just become final, and what those who follow the chain want of it."""
+
+    header: Header
+    hash: Digest
+    extrinsic_hashes: tuple[Digest, ...]
+    receipts: tuple[Receipt, ...]
+    touched: frozenset[AccountId]
+    """Accounts whose nonce or free balance the block changed."""
+    writes: Mapping[bytes, bytes | None]
+    abandoned: tuple[Digest, ...]
+    """Blocks that can never become final now."""
+
+
+class Blockchain:
+    """The chain of one node."""
+
+    def __init__(self, store: Store, *, config: Config, interval: Millis) -> None:
+        """Take up the chain where ``store`` left it.
+
+        The state tree is built from the whole finalized state, which checks every value in it.
+        Raises: StoreCorrupted.
+        """
+        head = store.reads.head
+        tree = StateTree.load(store.reads.items())
+        if tree.root != head.state_root:
+            raise StoreCorrupted(
+                f"the state at block {head.height} has the root {tree.root.hex()}, its header "
+                f"says {head.state_root.hex()}"
+            )
+        self.store = store
+        self.config = config
+        self.interval = interval
+        self.tree = BranchTree(tree)
+        self.final = self._stored_header(head.height)
+        self.final_hash = head.hash
+        self.unfinalized = Unfinalized(store.reads, head.hash)
+        self._imported: dict[Digest, Imported] = {}
+
+    # Reading
+
+    def header(self, block_hash: Digest) -> Header:
+        """Return the header of a final or unfinalized block. Raises: UnknownBlock."""
+        imported = self._imported.get(block_hash)
+        if imported is not None:
+            return imported.header
+        if block_hash == self.final_hash:
+            return self.final
+        height = self.store.reads.height_of(block_hash)
+        if height is None:
+            raise UnknownBlock(f"0x{block_hash.hex()}")
+        return self._stored_header(height)
+
+    def block(self, block_hash: Digest) -> Block:
+        """Return a final or unfinalized block. Raises: UnknownBlock, HistoryPruned."""
+        imported = self._imported.get(block_hash)
+        if imported is not None:
+            return imported.block
+        height = self.store.reads.height_of(block_hash)
+        if height is None:
+            raise UnknownBlock(f"0x{block_hash.hex()}")
+        body = body_from_plain(decode_trusted(self.store.reads.body_at(height)))
+        return Block(self._stored_header(height), body)
+
+    def has_block(self, block_hash: Digest) -> bool:
+        """Return whether the block is final, or executed and waiting for finality."""
+        return block_hash in self._imported or self.is_final(block_hash)
+
+    def is_final(self, block_hash: Digest) -> bool:
+        """Return whether the block is in the final chain."""
+        return self.store.reads.height_of(block_hash) is not None
+
+    def find_imported(self, block_hash: Digest) -> Imported | None:
+        """Return an unfinalized block, or None."""
+        return self._imported.get(block_hash)
+
+    def imported(self) -> tuple[Imported, ...]:
+        """Return every unfinalized block, parents before children."""
+        return tuple(self._imported.values())
+
+    def state_after(self, block_hash: Digest) -> StateView:
+        """Return the state after the last final block or one above it. Raises: UnknownState."""
+        return self.unfinalized.state_after(block_hash)
+
+    def runtime_after(self, block_hash: Digest) -> Runtime:
+        """Return the runtime over the state after a block, for questions; writes go nowhere."""
+        header = self.header(block_hash)
+        info = BlockInfo(
+            height=header.height,
+            parent_hash=header.parent_hash,
+            view=header.view,
+            epoch=header.epoch,
+            timestamp=header.timestamp,
+            author=header.author,
+            vrf_output=b"",
+        )
+        return Runtime(Context(Overlay(self.state_after(block_hash)), info), self.config)
+
+    def trial_after(self, block_hash: Digest) -> BlockExecution:
+        """Return an execution of a next block, to validate extrinsics against; never ended."""
+        parent = self.header(block_hash)
+        height = Height(parent.height + 1)
+        info = BlockInfo(
+            height=height,
+            parent_hash=block_hash,
+            view=View(parent.view + 1),
+            epoch=epoch_of(height, self.config.session.epoch_length),
+            timestamp=Millis(parent.timestamp + self.interval),
+            author=parent.author,
+            vrf_output=b"",
+        )
+        return BlockExecution(self.state_after(block_hash), self.config, info)
+
+    def rules(self, epoch: Epoch, at: Digest) -> EpochRules:
+        """Return what headers of ``epoch`` are checked against, from the state after block ``at``.
+
+        Raises: UnknownEpoch, UnknownState.
+        """
+        session = self.runtime_after(at).session
+        length = self.config.session.epoch_length
+        return EpochRules(
+            epoch=epoch,
+            first_height=Height(epoch * length + 1),
+            last_height=Height((epoch + 1) * length),
+            table=session.table(epoch),
+            randomness=session.randomness[epoch],
+        )
+
+    def path_to(self, block_hash: Digest) -> list[Imported]:
+        """Return the unfinalized blocks up to a block, lowest first. Raises: UnknownBlock."""
+        path: list[Imported] = []
+        while block_hash != self.final_hash:
+            imported = self._imported.get(block_hash)
+            if imported is None:
+                raise UnknownBlock(f"0x{block_hash.hex()} is not above the last final block")
+            path.append(imported)
+            block_hash = imported.header.parent_hash
+        return path[::-1]
+
+    # Taking blocks
+
+    def move_tree_to(self, block_hash: Digest) -> Slices[None]:
+        """Bring the state tree to the state after an unfinalized block or the last final one."""
+        path = [Step(item.hash, item.executed.writes) for item in self.path_to(block_hash)]
+        return self.tree.move(path)
+
+    def hold(self, imported: Imported) -> None:
+        """Keep an executed block in memory. Raises: UnknownState, TooManyUnfinalized."""
+        self.unfinalized.add(
+            imported.hash, parent=imported.header.parent_hash, writes=imported.executed.writes
+        )
+        self._imported[imported.hash] = imported
+
+    def save_pending(self, block_hash: Digest) -> None:
+        """Put a held block where a crash cannot take it. Safe in a worker thread."""
+        imported = self._imported.get(block_hash)
+        if imported is not None:
+            self.store.save_pending(imported.header.height, block_hash, imported.block.encode())
+
+    def pending_blocks(self) -> list[Block]:
+        """Return the blocks that were held before a restart, lowest first."""
+        return [Block.decode(data) for data in self.store.reads.pending()]
+
+    def next_final(self, block_hash: Digest, certificate: bytes) -> list[FinalizedBlock]:
+        """Return the records that make ``block_hash`` and its ancestors final, lowest first.
+
+        ``certificate`` is the finalization of ``block_hash``; ancestors are final through it and
+        have none. Raises: UnknownBlock.
+        """
+        path = self.path_to(block_hash)
+        return [self._record(item, certificate if item is path[-1] else b"") for item in path]
+
+    def commit(self, record: FinalizedBlock) -> None:
+        """Write a record of ``next_final``. Safe in a worker thread. Raises: WriteFailed."""
+        self.store.commit(record)
+
+    def on_committed(self, record: FinalizedBlock) -> Slices[Finalized]:
+        """Let the block of a committed record be the last final one."""
+        imported = self._imported[record.hash]
+        if record.hash not in self.tree.path:
+            yield from self.move_tree_to(record.hash)
+        self.tree.on_final(record.hash)
+        abandoned = self.unfinalized.finalize(record.hash)
+        for gone in (record.hash, *abandoned):
+            del self._imported[gone]
+        self.final, self.final_hash = imported.header, imported.hash
+        return Finalized(
+            header=imported.header,
+            hash=imported.hash,
+            extrinsic_hashes=imported.extrinsic_hashes,
+            receipts=imported.executed.receipts,
+            touched=touched_accounts(imported.executed.writes),
+            writes=imported.executed.writes,
+            abandoned=tuple(abandoned),
+        )
+
+    def _record(self, item: Imported, certificate: bytes) -> FinalizedBlock:
+        header, block = item.header, item.block
+        receipts = item.executed.receipts[1:-1]
+        return FinalizedBlock(
+            height=header.height,
+            hash=item.hash,
+            parent_hash=header.parent_hash,
+            state_root=header.state_root,
+            header=header.encode(),
+            body=encode(block.extrinsics),
+            receipts=encode_receipts(item.executed.receipts),
+            certificate=certificate,
+            state_writes=item.executed.writes,
+            extrinsic_hashes=item.extrinsic_hashes,
+            accounts=tuple(
+                accounts_in_history(signer_of(encoded), receipt)
+                for encoded, receipt in zip(block.extrinsics, receipts, strict=True)
+            ),
+            is_epoch_boundary=is_boundary(header.height, self.config.session.epoch_length),
+        )
+
+    def _stored_header(self, height: Height) -> Header:
+        return HEADER.load(self.store.reads.header_at(height))

@@ -1,0 +1,124 @@
+"""Building a block: what a leader proposes."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from chain.blockchain import Blockchain, Imported
+from chain.slices import Slices
+from primitives.block import Block, Header, encode_inherent
+from primitives.errors import InvalidExtrinsic
+from primitives.merkle import merkle_root
+from primitives.types import AccountId, Digest, Height, Millis, View
+from runtime.executive import BlockExecution, BlockFull, ReadyExtrinsic
+from runtime.module import BlockInfo
+from runtime.session import epoch_of
+
+SLICE_EXTRINSICS = 32
+"""Extrinsics executed between two yields."""
+FULL_ATTEMPTS_MAX = 64
+"""Candidates that do not fit any more before a block counts as full."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """On what, as whom and when a block is built."""
+
+    parent: Digest
+    view: View
+    timestamp: Millis
+    author: AccountId
+    vrf_proof: bytes
+    vrf_output: bytes
+
+
+@dataclass(slots=True)
+class _Draft:
+    """The extrinsics of a block in the making."""
+
+    execution: BlockExecution
+    chosen: list[bytes]
+    hashes: list[Digest]
+
+    def add(self, ready: ReadyExtrinsic) -> None:
+        self.execution.apply(ready)
+        self.chosen.append(ready.extrinsic.encoded)
+        self.hashes.append(ready.extrinsic.hash)
+
+
+def build_block(
+    chain: Blockchain,
+    assignment: Assignment,
+    candidates: Iterable[ReadyExtrinsic],
+    *,
+    is_late: Callable[[], bool],
+    on_invalid: Callable[[ReadyExtrinsic, InvalidExtrinsic], None],
+) -> Slices[Imported]:
+    """Build a block of those candidates that fit, in their order, and hold it.
+
+    It takes no more when ``is_late``; ``on_invalid`` is told of candidates that no block takes.
+    Raises: UnknownBlock, UnknownState, TooManyUnfinalized.
+    """
+    info = _info(chain, assignment)
+    execution = BlockExecution(chain.state_after(assignment.parent), chain.config, info)
+    execution.begin()
+    draft = _Draft(execution, [], [])
+    draft.add(ReadyExtrinsic.decode(encode_inherent(["timestamp.set", assignment.timestamp])))
+    yield from _fill(draft, candidates, is_late, on_invalid)
+    executed = execution.end()
+    yield
+    receipts_root = merkle_root([receipt.encode() for receipt in executed.receipts])
+    yield
+    yield from chain.move_tree_to(assignment.parent)
+    undo = yield from chain.tree.root_after(executed.writes)
+    header = Header(
+        parent_hash=info.parent_hash,
+        height=info.height,
+        view=info.view,
+        epoch=info.epoch,
+        timestamp=info.timestamp,
+        author=info.author,
+        state_root=undo.root_after,
+        extrinsics_root=merkle_root(draft.chosen),
+        receipts_root=receipts_root,
+        vrf_proof=assignment.vrf_proof,
+    )
+    block = Block(header, tuple(draft.chosen))
+    imported = Imported(block, block.hash, tuple(draft.hashes), executed)
+    chain.tree.keep(imported.hash, undo)
+    chain.hold(imported)
+    return imported
+
+
+def _fill(
+    draft: _Draft,
+    candidates: Iterable[ReadyExtrinsic],
+    is_late: Callable[[], bool],
+    on_invalid: Callable[[ReadyExtrinsic, InvalidExtrinsic], None],
+) -> Slices[None]:
+    full_attempts = 0
+    for number, ready in enumerate(candidates, start=1):
+        if number % SLICE_EXTRINSICS == 0:
+            yield
+            if is_late():
+                return
+        try:
+            draft.add(ready)
+        except BlockFull:
+            full_attempts += 1
+            if full_attempts == FULL_ATTEMPTS_MAX:
+                return
+        except InvalidExtrinsic as error:
+            on_invalid(ready, error)
+
+
+def _info(chain: Blockchain, assignment: Assignment) -> BlockInfo:
+    height = Height(chain.header(assignment.parent).height + 1)
+    return BlockInfo(
+        height=height,
+        parent_hash=assignment.parent,
+        view=assignment.view,
+        epoch=epoch_of(height, chain.config.session.epoch_length),
+        timestamp=assignment.timestamp,
+        author=assignment.author,
+        vrf_output=assignment.vrf_output,
+    )

@@ -1,0 +1,94 @@
+"""Importing a block: checking by execution everything that its header claims."""
+
+from collections.abc import Sequence
+
+from chain.blockchain import Blockchain, Imported
+from chain.header_checks import EpochRules, validate_header
+from chain.slices import Slices
+from primitives.block import Block
+from primitives.errors import DecodeError, InvalidBlock, InvalidExtrinsic
+from primitives.merkle import merkle_root
+from primitives.types import Digest
+from runtime.executive import BlockExecution, Executed, ReadyExtrinsic
+from runtime.module import BlockInfo
+
+SLICE_EXTRINSICS = 32
+"""Extrinsics decoded or executed between two yields."""
+
+
+class RootMismatch(InvalidBlock):
+    """Executing the block gives another root than its header states."""
+
+
+class InvalidBody(InvalidBlock):
+    """An extrinsic cannot be decoded, or cannot stand where it does."""
+
+
+def decode_body(block: Block) -> Slices[list[ReadyExtrinsic]]:
+    """Return the block's extrinsics, once they are those that its header commits to.
+
+    Raises: RootMismatch, InvalidBody.
+    """
+    root = merkle_root(block.extrinsics)
+    if root != block.header.extrinsics_root:
+        raise RootMismatch(f"extrinsics: {root.hex()}")
+    body: list[ReadyExtrinsic] = []
+    for number, encoded in enumerate(block.extrinsics, start=1):
+        if number % SLICE_EXTRINSICS == 0:
+            yield
+        try:
+            body.append(ReadyExtrinsic.decode(encoded))
+        except DecodeError as error:
+            raise InvalidBody(f"extrinsic {number - 1}: {error.reason}, {error}") from error
+    return body
+
+
+def import_block(
+    chain: Blockchain, block: Block, body: Sequence[ReadyExtrinsic], rules: EpochRules
+) -> Slices[Imported]:
+    """Execute a block on its parent, compare every root, and hold it.
+
+    ``body`` is what ``decode_body`` gave, its signatures verified by the caller.
+    Raises: InvalidBlock; UnknownBlock, UnknownState, TooManyUnfinalized.
+    """
+    header = block.header
+    parent_hash = header.parent_hash
+    output = validate_header(header, chain.header(parent_hash), parent_hash, rules, chain.interval)
+    yield
+    info = BlockInfo(
+        height=header.height,
+        parent_hash=parent_hash,
+        view=header.view,
+        epoch=header.epoch,
+        timestamp=header.timestamp,
+        author=header.author,
+        vrf_output=output,
+    )
+    execution = BlockExecution(chain.state_after(parent_hash), chain.config, info)
+    executed = yield from _execute(execution, body)
+    receipts_root = merkle_root([receipt.encode() for receipt in executed.receipts])
+    if receipts_root != header.receipts_root:
+        raise RootMismatch(f"receipts: {receipts_root.hex()}")
+    yield
+    yield from chain.move_tree_to(parent_hash)
+    undo = yield from chain.tree.root_after(executed.writes)
+    if undo.root_after != header.state_root:
+        yield from chain.tree.take_back(undo)
+        raise RootMismatch(f"state: {undo.root_after.hex()}")
+    hashes: tuple[Digest, ...] = tuple(ready.extrinsic.hash for ready in body)
+    imported = Imported(block, block.hash, hashes, executed)
+    chain.tree.keep(imported.hash, undo)
+    chain.hold(imported)
+    return imported
+
+
+def _execute(execution: BlockExecution, body: Sequence[ReadyExtrinsic]) -> Slices[Executed]:
+    execution.begin()
+    for number, ready in enumerate(body, start=1):
+        if number % SLICE_EXTRINSICS == 0:
+            yield
+        try:
+            execution.apply(ready)
+        except InvalidExtrinsic as error:
+            raise InvalidBody(f"extrinsic {number - 1}: {error.reason}, {error}") from error
+    return execution.end()
