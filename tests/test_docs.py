@@ -1,0 +1,40 @@
+"""The documents hold together: links lead somewhere, decisions are numbered and whole."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)(?:#[^)]*)?\)")
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+DECISIONS = sorted((ROOT / "docs" / "adr").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_of_a_page_leads_to_a_file(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+
+    broken = [link for link in LINK.findall(text) if not (page.parent / link).exists()]
+
+    assert broken == []
+
+
+def test_decisions_are_numbered_without_a_gap() -> None:
+    numbers = [int(page.name.partition("-")[0]) for page in DECISIONS]
+
+    assert numbers == list(range(1, len(DECISIONS) + 1))
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=lambda page: page.name)
+def test_decision_says_context_choice_alternatives_and_consequences(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+
+    places = [
+        text.find(part)
+        for part in ("**Context.**", "**Choice.**", "**Rejected.**", "**Consequences.**")
+    ]
+
+    assert -1 not in places
+    assert places == sorted(places)
+    assert text.startswith(f"# {int(page.name.partition('-')[0])}. ")
