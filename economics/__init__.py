@@ -1,1 +1,1 @@
-"""The agent model and the experiments behind `loopin simulate`."""
+"""The agent model of the market, and the experiments behind ``loopin simulate``."""

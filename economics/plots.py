@@ -1,0 +1,129 @@
+"""Figures in one style: titles that say what is seen, axes with units, colours by rule."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from economics.market import Floats
+
+COLOURS: Final = ("#0b6e99", "#d1495b", "#2e8b57", "#8e6c8a", "#c77d0a", "#555555", "#17becf")
+RULE_COLOURS: Final = {
+    "ours": "#0b6e99",
+    "fixed": "#555555",
+    "constant product": "#2e8b57",
+    "literal (D/R)^2": "#c77d0a",
+    "EIP-1559": "#d1495b",
+}
+_WIDTH: Final = 9.0
+_PANEL_HEIGHT: Final = 3.4
+
+
+def panels(count: int = 1, *, height: float = _PANEL_HEIGHT, columns: int = 1) -> list[Axes]:
+    """Return the axes of a new figure, from top to bottom (or left to right)."""
+    rows = -(-count // columns)
+    figure = Figure(figsize=(_WIDTH, height * rows + 0.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = [figure.add_subplot(rows, columns, index + 1) for index in range(count)]
+    for axis in axes:
+        axis.grid(visible=True, alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
+def figure_of(axes: Sequence[Axes]) -> Figure:
+    """Return the figure that holds these axes."""
+    figure = axes[0].figure
+    if not isinstance(figure, Figure):
+        raise TypeError("the axes lie in a part of a figure")
+    return figure
+
+
+def label(axis: Axes, *, title: str, x: str, y: str, legend: bool = True) -> None:
+    """Name a panel and its axes, and add the legend if it has anything to tell."""
+    axis.set_title(title, loc="left", fontsize=11, fontweight="bold")
+    axis.set_xlabel(x)
+    axis.set_ylabel(y)
+    if legend and axis.get_legend_handles_labels()[0]:
+        axis.legend(fontsize=8, frameon=False, ncols=2)
+
+
+def lines(axis: Axes, x: ArrayLike, series: Mapping[str, ArrayLike]) -> None:
+    """Draw one line per name, in the colour of the rule if it is one."""
+    for index, (name, values) in enumerate(series.items()):
+        colour = RULE_COLOURS.get(name, COLOURS[index % len(COLOURS)])
+        axis.plot(np.asarray(x), np.asarray(values), label=name, color=colour, linewidth=1.4)
+
+
+def bars(axis: Axes, names: Sequence[str], groups: Mapping[str, Sequence[float]]) -> None:
+    """Draw grouped bars with their values written above."""
+    width = 0.8 / len(groups)
+    places = np.arange(len(names))
+    for index, (name, values) in enumerate(groups.items()):
+        offset = (index - (len(groups) - 1) / 2) * width
+        drawn = axis.bar(
+            places + offset, list(values), width, label=name, color=COLOURS[index % len(COLOURS)]
+        )
+        axis.bar_label(drawn, fmt="%.3g", fontsize=7, padding=2)
+    axis.set_xticks(places, list(names), fontsize=8)
+    axis.margins(y=0.15)
+
+
+def heatmap(
+    axis: Axes,
+    values: Floats,
+    *,
+    x: Sequence[float],
+    y: Sequence[float],
+    colour_label: str,
+    form: str = "{:.2f}",
+    highest: float | None = None,
+) -> None:
+    """Draw a map of cells with the value written in each; row ``i`` belongs to ``y[i]``."""
+    axis.grid(visible=False)
+    top = float(np.nanmax(values)) if highest is None else highest
+    image = axis.imshow(
+        values,
+        origin="lower",
+        aspect="auto",
+        cmap="YlOrRd",
+        vmin=float(np.nanmin(values)),
+        vmax=top,
+    )
+    axis.set_xticks(range(len(x)), [f"{v:g}" for v in x])
+    axis.set_yticks(range(len(y)), [f"{v:g}" for v in y])
+    middle = (float(np.nanmin(values)) + top) / 2
+    for row in range(values.shape[0]):
+        for column in range(values.shape[1]):
+            value = float(values[row, column])
+            colour = "white" if value > middle else "black"
+            axis.text(
+                column, row, form.format(value), ha="center", va="center", fontsize=8, color=colour
+            )
+    figure_of([axis]).colorbar(image, ax=axis, label=colour_label)
+
+
+def mark_days(axis: Axes, start: float, end: float, text: str) -> None:
+    """Shade the days in which something happens."""
+    axis.axvspan(start, end, color="#f2c14e", alpha=0.25, linewidth=0)
+    axis.annotate(
+        text,
+        (start, 1.0),
+        xycoords=("data", "axes fraction"),
+        fontsize=8,
+        va="top",
+        xytext=(3, -2),
+        textcoords="offset points",
+    )
+
+
+def smooth(values: Floats, width: int) -> Floats:
+    """Return the centred moving mean over ``width`` ticks."""
+    kernel = np.ones(width) / width
+    padded = np.pad(values, (width // 2, width - 1 - width // 2), mode="edge")
+    result: Floats = np.convolve(padded, kernel, mode="valid")
+    return result

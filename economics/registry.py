@@ -1,0 +1,107 @@
+"""Every experiment by name, and how to run one or all."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from economics.experiments import markets
+from economics.finding import Experiment, Setting
+from economics.prices import ReferencePrice, load_prices
+from economics.report import Written, write, write_index
+from primitives.errors import ConfigError
+
+EXPERIMENTS: Final[tuple[Experiment, ...]] = (
+    Experiment(
+        "equilibrium",
+        "Market equilibrium",
+        "Does the number of providers settle, and does it matter where it began?",
+        markets.equilibrium,
+    ),
+    Experiment(
+        "rule-race",
+        "Five price rules through the same weeks",
+        "Which rule keeps devices in use without a price that jumps?",
+        markets.rule_race,
+    ),
+    Experiment(
+        "token-shock",
+        "The token doubles, the token halves",
+        "Does the market keep working when the token's price changes, and does security follow?",
+        markets.token_shock,
+    ),
+    Experiment(
+        "demand-shock",
+        "Burst and slump",
+        "What do clients meet when demand triples for two days, or falls to a third for five?",
+        markets.demand_shock,
+    ),
+    Experiment(
+        "outage",
+        "A 40 % outage",
+        "What happens to leases and price when 40 % of the devices fail at once?",
+        markets.outage,
+    ),
+)
+
+
+class UnknownExperiment(ConfigError):
+    """No experiment has this name; the message lists those that exist."""
+
+
+def find(name: str) -> Experiment:
+    """Return the experiment with this name.
+
+    Raises: UnknownExperiment.
+    """
+    for experiment in EXPERIMENTS:
+        if experiment.name == name:
+            return experiment
+    known = ", ".join(experiment.name for experiment in EXPERIMENTS)
+    raise UnknownExperiment(f"there is no experiment {name!r}; there are {known}")
+
+
+def run_experiment(
+    name: str,
+    *,
+    seed: int,
+    output: Path,
+    progress: Callable[[float], None] = lambda _: None,
+    scale: float = 1.0,
+    prices: Mapping[str, ReferencePrice] | None = None,
+) -> Written:
+    """Run one experiment and write its files into ``output/<name>``.
+
+    Raises: UnknownExperiment, ReferencePricesUnusable.
+    """
+    experiment = find(name)
+    setting = Setting(
+        seed=seed,
+        prices=load_prices() if prices is None else prices,
+        progress=progress,
+        scale=scale,
+    )
+    finding = experiment.run(setting)
+    written = write(experiment, finding, seed=seed, output=output)
+    progress(1.0)
+    return written
+
+
+def run_all(
+    *,
+    seed: int,
+    output: Path,
+    progress: Callable[[str, float], None] = lambda _name, _part: None,
+    scale: float = 1.0,
+) -> list[Written]:
+    """Run every experiment, then write ``output/index.html``; ``progress`` gets name and part."""
+    written = []
+    for experiment in EXPERIMENTS:
+
+        def report(part: float, name: str = experiment.name) -> None:
+            progress(name, part)
+
+        written.append(
+            run_experiment(experiment.name, seed=seed, output=output, progress=report, scale=scale)
+        )
+    write_index(written, seed=seed, output=output)
+    return written
