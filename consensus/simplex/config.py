@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from primitives.power_table import PowerTable
 from primitives.crypto import KeyPair
+from primitives.power_table import PowerTable
 from primitives.types import Digest, Epoch, Height, Millis
 
 

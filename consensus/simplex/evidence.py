@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import cast
 
-from primitives.power_table import PowerTable
 from consensus.simplex.messages import (
     MESSAGE_BYTES_MAX,
     Certificate,
@@ -25,6 +24,7 @@ from consensus.simplex.messages import (
 )
 from consensus.simplex.verification import InvalidMessage, verify_signed
 from primitives.codec import Codec, Plain, WrongType
+from primitives.power_table import PowerTable
 from primitives.types import Digest
 
 

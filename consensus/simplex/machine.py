@@ -22,13 +22,14 @@ Deviations, each with its reason in docs/consensus.md: weighted quorums; certifi
 instead of notarized chains; two timers; silent leaders; resending; epochs that end.
 """
 
+from consensus.simplex.blocks import Blocks
+from consensus.simplex.catch_up import CatchUp, answer_to_ended_epoch
 from consensus.simplex.config import Config
 from consensus.simplex.elector import Elector
 from consensus.simplex.events import (
     Action,
     Broadcast,
     Deliver,
-    Fetch,
     Fetched,
     Input,
     Peer,
@@ -62,15 +63,6 @@ from consensus.simplex.views import Views, ViewState, contradiction, kind_of
 from primitives.types import UINT64_MAX, Digest, Height, Millis, Signature, View
 
 
-def answer_to_ended_epoch(message: Message, finalization: Certificate) -> Certificate | None:
-    """Return what to send back for a message of an epoch that has ended, or None.
-
-    ``finalization`` is that of the epoch's boundary block; it is all that a laggard needs. A
-    certificate is not answered, or two nodes that have both moved on would answer for ever.
-    """
-    return None if isinstance(message, Certificate) else finalization
-
-
 class Simplex:
     """One validator's side of one epoch."""
 
@@ -82,21 +74,16 @@ class Simplex:
         self.view = View(0)
         self.is_ended = False
         """Whether the boundary block was delivered: the machine has nothing more to do."""
-        self._elector = Elector(config.table, config.randomness)
+        self.elector = Elector(config.table, config.randomness)
         found = None if config.key is None else config.table.find_position(config.key.public)
         self.position = found
         """Where this validator stands in the table; None for a follower."""
-        self._heights: dict[Digest, Height] = {config.root: config.root_height}
-        self._delivered = View(0)
         self.building: tuple[View, Digest] | None = None
         """View and block of the parent for which a proposal was asked."""
+        self._blocks = Blocks(config.root, config.root_height, config.last_height)
+        self._catch_up = CatchUp(config.epoch, self.views, config.limits)
+        self._delivered = View(0)
         self._alarms = 0
-        self._fetching: dict[Digest, bool] = {}
-        self._asked: tuple[View, View] | None = None
-        self._informant: Peer | None = None
-        self._answers: dict[Peer, int] = {}
-        self._silence: dict[int, int] = {}
-        self._heard: dict[int, View] = {}
         self._actions: list[Action] = []
         self._restore(journal)
 
@@ -104,9 +91,8 @@ class Simplex:
 
     def start(self) -> list[Action]:
         """Enter the view that the journal leads to; to be called once, before any ``step``."""
-        final = self.views.final
-        if final is not None and final.block is not None:
-            self._deliver_or_fetch(final)
+        if self.views.final is not None:
+            self._deliver_or_fetch(self.views.final)
         said = [message for view in self.pledges.views() for message in self.pledges.said(view)]
         if not self.is_ended:
             self._enter(View(self.views.highest_entered() + 1))
@@ -132,7 +118,7 @@ class Simplex:
             case Proposed(view, block):
                 self._on_proposed(view, block)
             case Verified(view, block, is_valid):
-                self._on_verified(view, block, is_valid)
+                self._on_verified(view, block, is_valid=is_valid)
             case Fetched(block, height):
                 self._on_fetched(block, height)
             case _:
@@ -147,12 +133,12 @@ class Simplex:
             case Request():
                 return True
             case Certificate():
-                return not self.is_ended and not self._is_known(message)
+                return not self.is_ended and not self.views.has(message)
             case Proposal():
                 state = self.views.find(message.view)
                 return (
                     self._is_in_window(message.view)
-                    and message.signer == self._elector.leader(message.view)
+                    and message.signer == self.elector.leader(message.view)
                     and (state is None or state.proposal != message)
                 )
             case _:
@@ -169,14 +155,9 @@ class Simplex:
         return {
             "views": len(self.views),
             "votes": self.views.votes_held(),
-            "heights": len(self._heights),
-            "fetching": len(self._fetching),
-            "answers": len(self._answers),
+            "blocks": len(self._blocks),
+            "answers": len(self._catch_up),
         }
-
-    def leader(self, view: View) -> int:
-        """Return the position of the leader of ``view``."""
-        return self._elector.leader(view)
 
     # Messages
 
@@ -188,27 +169,27 @@ class Simplex:
             return
         match message:
             case Certificate():
-                self._informant = sender
+                self._catch_up.informant = sender
                 self._on_certificate(message)
             case Proposal():
                 self._on_proposal(sender, message)
             case Request():
-                self._on_request(sender, message)
+                self._actions += self._catch_up.answer_request(sender, message)
             case _:
                 self._on_vote(sender, message)
 
     def _on_proposal(self, sender: Peer, proposal: Proposal) -> None:
         # Simplex 2.1 step 3: the first proposal of the iteration's leader.
         view = proposal.view
-        if not self._is_in_window(view) or proposal.signer != self._elector.leader(view):
+        if not self._is_in_window(view) or proposal.signer != self.elector.leader(view):
             return
         if proposal.parent_view >= view:
             return
-        self._hear(proposal)
+        self._hear(proposal.signer, view)
         state = self.views.at(view)
         if state.proposal is None:
             state.proposal = proposal
-            self._informant = sender
+            self._catch_up.informant = sender
             self._advance()
         elif not state.is_reported:
             evidence = contradiction(state.proposal, proposal)
@@ -218,12 +199,12 @@ class Simplex:
 
     def _on_vote(self, sender: Peer, vote: Vote) -> None:
         if vote.view + 1 < self.view and vote.signer != self.position:
-            self._answer_laggard(sender, vote)
+            self._actions += self._catch_up.answer_laggard(sender, vote, self.view)
         if not self._is_in_window(vote.view):
             return
         if vote.signer == self.position:
             self._adopt(vote)
-        self._hear(vote)
+        self._hear(vote.signer, vote.view)
         self._count(vote)
 
     def _adopt(self, vote: Vote) -> None:
@@ -244,16 +225,12 @@ class Simplex:
 
     def _on_certificate(self, certificate: Certificate) -> None:
         """Take a quorum, ours or another's: keep it, relay it once, and move."""
-        if self._is_known(certificate):
+        if self.views.has(certificate):
             return
+        self.views.keep(certificate)
         if certificate.kind is Kind.FINALIZE:
             self._on_finalization(certificate)
             return
-        state = self.views.at(certificate.view)
-        if certificate.kind is Kind.NOTARIZE:
-            state.notarization = certificate
-        else:
-            state.nullification = certificate
         # Simplex 2.1 step 4: whoever enters the next iteration shows everybody why.
         self._actions += [Persist(certificate), Broadcast(certificate)]
         if certificate.block is not None:
@@ -264,14 +241,13 @@ class Simplex:
             self._advance()
 
     def _on_notarization(self, view: View, block: Digest) -> None:
-        self._want(block)
+        self._actions += self._blocks.want(block)
         # Simplex 2.1 step 4: finalize, if the timer has not fired.
         if view >= self.view and self.pledges.may_finalize(view):
             self._vote(Kind.FINALIZE, view, block)
 
     def _on_finalization(self, certificate: Certificate) -> None:
         # Simplex 2.1 step 5: the block and all that it builds on is final.
-        self.views.final = certificate
         self._actions += [Persist(certificate), Broadcast(certificate)]
         self._deliver_or_fetch(certificate)
         self.pledges.raise_floor(certificate.view)
@@ -287,16 +263,18 @@ class Simplex:
 
     def _enter(self, view: View) -> None:
         """Begin a view: one timer, and whatever can be done at once."""
-        self._note_silence()
+        if self.views.is_nullified(self.view):
+            self.elector.note_nullified(self.view)
         self.view = view
         self._alarms = 0
         self.building = None
-        self._asked = None
-        self._answers.clear()
+        self._catch_up.renew()
         self._forget()
         self._actions.append(SetTimer(view, self._delay(self.config.timing.leader)))
         self._advance()
-        if self.view == view and self._is_silent(self._elector.leader(view)):
+        leader = self.elector.leader(view)
+        is_silent = self.elector.silence(leader) >= self.config.limits.silent_views
+        if self.view == view and is_silent and leader != self.position:
             self._nullify()
 
     def _advance(self) -> None:
@@ -306,7 +284,7 @@ class Simplex:
         state = self.views.find(self.view)
         if state is not None and state.proposal is not None:
             self._consider(state, state.proposal)
-        elif self._elector.leader(self.view) == self.position:
+        elif self.elector.leader(self.view) == self.position:
             self._lead()
 
     def _lead(self) -> None:
@@ -318,13 +296,13 @@ class Simplex:
         if parent is None:
             gap = self.views.last_open(self.view)
             low = max(self.views.final_view + 1, gap - self.config.limits.request_views + 1)
-            self._ask(View(low), gap)
+            self._actions += self._catch_up.ask(View(low), gap)
             return
         parent_view, block = parent
-        height = self._heights.get(block)
+        height = self._blocks.find_height(block)
         if height is None:
-            self._want(block)
-        elif height >= self.config.last_height:
+            self._actions += self._blocks.want(block)
+        elif self._blocks.is_boundary(block):
             self._propose(parent_view, block, block)
         else:
             self.building = parent
@@ -334,11 +312,10 @@ class Simplex:
         if view != self.view or self.building is None or not self.pledges.may_propose(view):
             return
         parent_view, parent = self.building
-        height = self._heights.get(parent)
-        if height is None:
-            return
-        self._heights.setdefault(block, Height(height + 1))
-        self._propose(parent_view, parent, block)
+        height = self._blocks.find_height(parent)
+        if height is not None:
+            self._blocks.hold(block, Height(height + 1))
+            self._propose(parent_view, parent, block)
 
     def _propose(self, parent_view: View, parent: Digest, block: Digest) -> None:
         assert self.position is not None
@@ -355,31 +332,27 @@ class Simplex:
         """Vote for the view's proposal once everything that it rests on is held."""
         if not self.pledges.may_notarize(self.view):
             return
-        low = View(proposal.parent_view + 1)
-        certified = self.views.certified(proposal.parent_view)
-        if proposal.parent_view < self.views.final_view or certified not in (
-            None,
-            proposal.parent,
-        ):
+        parent_view, parent, block = proposal.parent_view, proposal.parent, proposal.block
+        certified = self.views.certified(parent_view)
+        if parent_view < self.views.final_view or certified not in (None, parent):
             self._nullify()  # it builds beside a final block, or beside the notarized one
             return
-        gap = self.views.first_open(low, self.view)
-        missing = proposal.parent_view if certified is None else gap
+        gap = self.views.first_open(View(parent_view + 1), self.view)
+        missing = parent_view if certified is None else gap
         if missing is not None:
-            self._ask(missing, View(self.view - 1))
+            self._actions += self._catch_up.ask(missing, View(self.view - 1))
             return
-        height = self._heights.get(proposal.parent)
+        height = self._blocks.find_height(parent)
         if height is None:
-            self._want(proposal.parent)
-        elif height >= self.config.last_height or proposal.block == proposal.parent:
+            self._actions += self._blocks.want(parent)
+        elif self._blocks.is_boundary(parent) or block == parent:
             # The boundary block may only be proposed again, and only it.
-            is_again = height >= self.config.last_height and proposal.block == proposal.parent
-            self._vote_or_nullify(proposal.block, is_again)
+            self._judge(block, is_valid=self._blocks.is_boundary(parent) and block == parent)
         elif state.height is None:
             state.height = Height(height + 1)
             self._actions.append(RequestVerification(proposal, state.height))
 
-    def _on_verified(self, view: View, block: Digest, is_valid: bool) -> None:  # noqa: FBT001
+    def _on_verified(self, view: View, block: Digest, *, is_valid: bool) -> None:
         state = self.views.find(view)
         if state is None or state.proposal is None or state.height is None:
             return
@@ -388,10 +361,10 @@ class Simplex:
         if is_valid:
             self._hold(block, state.height)
         if view == self.view and not self.is_ended and self.pledges.may_notarize(view):
-            self._vote_or_nullify(block, is_valid)
+            self._judge(block, is_valid=is_valid)
         self._advance()
 
-    def _vote_or_nullify(self, block: Digest, is_valid: bool) -> None:  # noqa: FBT001
+    def _judge(self, block: Digest, *, is_valid: bool) -> None:
         # Simplex 2.1 step 3
         if is_valid:
             self._vote(Kind.NOTARIZE, self.view, block)
@@ -416,7 +389,7 @@ class Simplex:
             self._actions.append(SetTimer(self.view, Millis(rest)))
             return
         view = self.view
-        is_stuck = self.position is None or self.pledges.has_nullified(view)
+        is_stuck = self.position is None or not self.pledges.may_nullify(view)
         self._nullify()
         if self.view != view or self.is_ended:
             return
@@ -433,23 +406,16 @@ class Simplex:
 
     def _repeat(self) -> None:
         """Say again what brought us here, so that whoever hears it stands where we stand."""
-        self._fetching.clear()
-        self._asked = None
-        self._answers.clear()
-        final, highest = self.views.final, self.views.highest_certified()
-        if final is not None:
-            self._actions.append(Broadcast(final))
-            if self._delivered < final.view and final.block is not None:
-                self._want(final.block)
-        places = [highest, View(self.view - 1)] if highest < self.view - 1 else [highest]
-        for place in places:
-            self._actions += [Broadcast(held) for held in self.views.certificates(place)]
-        self._repeat_own()
+        self._blocks.ask_anew()
+        self._catch_up.renew()
+        final = self.views.final
+        if final is not None and self._delivered < final.view:
+            self._actions += self._blocks.want(self.views.final_block)
+        self._actions += self._catch_up.story(self.view)
         if self.position is None:
-            last = View(self.views.final_view + self.config.limits.request_views)
-            request = Request(self.config.epoch, View(self.views.final_view + 1), last)
-            self._actions.append(Broadcast(request))
-        self._informant = None
+            self._actions += self._catch_up.ask_everybody()
+        self._repeat_own()
+        self._catch_up.informant = None
         self._advance()
 
     def _repeat_own(self) -> None:
@@ -457,33 +423,26 @@ class Simplex:
 
     # Blocks
 
-    def _want(self, block: Digest) -> None:
-        if block not in self._heights and block not in self._fetching:
-            self._fetching[block] = True
-            self._actions.append(Fetch(block))
-
     def _on_fetched(self, block: Digest, height: Height) -> None:
-        if self._fetching.pop(block, False):
+        if self._blocks.is_wanted(block):
             self._hold(block, height)
             self._advance()
 
     def _hold(self, block: Digest, height: Height) -> None:
-        """Remember the height of a block that is here, and deliver it if it is final."""
-        self._heights.setdefault(block, height)
+        """Remember that a block is here, and deliver it if it is final."""
+        self._blocks.hold(block, height)
         final = self.views.final
         if final is not None and final.block == block and self._delivered < final.view:
             self._deliver_or_fetch(final)
 
     def _deliver_or_fetch(self, certificate: Certificate) -> None:
-        block = certificate.block
-        assert block is not None
-        height = self._heights.get(block)
-        if height is None:
-            self._want(block)
+        block = self.views.final_block
+        if self._blocks.find_height(block) is None:
+            self._actions += self._blocks.want(block)
             return
         self._delivered = certificate.view
         self._actions.append(Deliver(certificate))
-        self.is_ended = height >= self.config.last_height
+        self.is_ended = self._blocks.is_boundary(block)
 
     # Speaking
 
@@ -512,29 +471,7 @@ class Simplex:
         self.pledges.record(message)
         self._actions += [Persist(message), Broadcast(message)]
 
-    # Answering
-
-    def _on_request(self, sender: Peer, request: Request) -> None:
-        if not self._may_answer(sender):
-            return
-        final = self.views.final
-        if final is not None and request.first <= final.view:
-            self._actions.append(Send(sender, final))
-        low = max(request.first, self.views.final_view + 1)
-        high = min(request.last, low + self.config.limits.request_views - 1, self.view)
-        for view in range(low, high + 1):
-            held = self.views.certificates(View(view))
-            self._actions += [Send(sender, certificate) for certificate in held]
-
-    def _answer_laggard(self, sender: Peer, vote: Vote) -> None:
-        """Show whoever still votes in an old view the way to ours."""
-        if not self._may_answer(sender):
-            return
-        final = self.views.final
-        if final is not None and vote.view <= final.view:
-            self._actions.append(Send(sender, final))
-        held = self.views.certificates(View(self.view - 1))
-        self._actions += [Send(sender, certificate) for certificate in held]
+    # Keeping
 
     def _answer_final(self, sender: Peer, message: Message) -> None:
         assert self.views.final is not None
@@ -542,68 +479,20 @@ class Simplex:
         if answer is not None:
             self._actions.append(Send(sender, answer))
 
-    def _may_answer(self, peer: Peer) -> bool:
-        given = self._answers.get(peer, 0)
-        self._answers[peer] = given + 1
-        return given < self.config.limits.answers
-
-    def _ask(self, first: View, last: View) -> None:
-        """Ask whoever led us here for the certificates of a range, once."""
-        last = min(last, View(first + self.config.limits.request_views - 1))
-        if self._asked == (first, last):
-            return
-        self._asked = (first, last)
-        request = Request(self.config.epoch, first, last)
-        known = self._informant
-        self._actions.append(Broadcast(request) if known is None else Send(known, request))
-
-    # Silent leaders
-
-    def _hear(self, message: Signed) -> None:
-        if message.view + 1 >= self.view:
-            self._silence.pop(message.signer, None)
-            self._heard[message.signer] = max(
-                message.view, self._heard.get(message.signer, View(0))
-            )
-
-    def _note_silence(self) -> None:
-        """On leaving a view: count it against a leader from whom nothing was heard in it."""
-        leader = self._elector.leader(self.view)
-        if self.views.is_nullified(self.view) and self._heard.get(leader, 0) < self.view:
-            self._silence[leader] = self._silence.get(leader, 0) + 1
-
-    def _is_silent(self, leader: int) -> bool:
-        return (
-            leader != self.position
-            and self._silence.get(leader, 0) >= self.config.limits.silent_views
-        )
-
-    # Keeping
+    def _hear(self, signer: int, view: View) -> None:
+        if view + 1 >= self.view:
+            self.elector.hear(signer, view)
 
     def _is_in_window(self, view: View) -> bool:
         limits = self.config.limits
         low = max(self.views.final_view + 1, self.view - limits.views_behind)
         return low <= view <= self.view + limits.views_ahead
 
-    def _is_known(self, certificate: Certificate) -> bool:
-        if certificate.view <= self.views.final_view:
-            return True
-        state = self.views.find(certificate.view)
-        match certificate.kind:
-            case Kind.NOTARIZE:
-                return state is not None and state.notarization is not None
-            case Kind.NULLIFY:
-                return state is not None and state.nullification is not None
-            case _:
-                return False
-
     def _forget(self) -> None:
         """Drop what no later rule reads."""
         behind = View(self.view - self.config.limits.views_behind - 1)
         self.views.forget(up_to=self.views.final_view, ballots_up_to=behind)
-        named = dict.fromkeys([self.views.final_block, *self.views.blocks()])
-        self._heights = {b: height for b, height in self._heights.items() if b in named}
-        self._fetching = {b: True for b in self._fetching if b in named}
+        self._blocks.forget_but([self.views.final_block, *self.views.blocks()])
 
     def _restore(self, journal: tuple[Record, ...]) -> None:
         for record in journal:
@@ -616,22 +505,13 @@ class Simplex:
                 case _ if record.epoch != self.config.epoch:
                     pass
                 case Certificate():
-                    self._restore_certificate(record)
+                    if not self.views.has(record):
+                        self.views.keep(record)
                 case _:
                     if record.signer == self.position:
                         self.pledges.record(record)
         self.pledges.raise_floor(self.views.final_view)
         self._forget()
-
-    def _restore_certificate(self, certificate: Certificate) -> None:
-        if self._is_known(certificate):
-            return
-        if certificate.kind is Kind.FINALIZE:
-            self.views.final = certificate
-        elif certificate.kind is Kind.NOTARIZE:
-            self.views.at(certificate.view).notarization = certificate
-        else:
-            self.views.at(certificate.view).nullification = certificate
 
     def _taken(self) -> list[Action]:
         actions, self._actions = self._actions, []

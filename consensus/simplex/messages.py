@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, TypeAlias, cast
 
-from primitives.power_table import VALIDATORS_MAX
 from primitives.codec import (
     DIGEST,
     U16,
@@ -28,6 +27,7 @@ from primitives.codec import (
     listing,
     struct,
 )
+from primitives.power_table import VALIDATORS_MAX
 from primitives.types import Digest, Epoch, Signature, View
 
 DOMAIN = b"loopin/consensus/1"

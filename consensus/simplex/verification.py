@@ -6,7 +6,6 @@ the runtime's judge of evidence call it without a machine.
 
 from typing import assert_never
 
-from primitives.power_table import PowerTable
 from consensus.simplex.messages import (
     Certificate,
     Finalize,
@@ -22,6 +21,7 @@ from consensus.simplex.messages import (
 )
 from primitives.crypto import is_valid_signature
 from primitives.errors import LoopinError
+from primitives.power_table import PowerTable
 from primitives.types import Digest, PublicKey, Signature
 
 

@@ -9,7 +9,6 @@ stretches, and falls to nothing with the next final block.
 
 from dataclasses import dataclass, field
 
-from primitives.power_table import PowerTable
 from consensus.simplex.evidence import Evidence, evidence_of, find_offence
 from consensus.simplex.messages import (
     Certificate,
@@ -22,6 +21,7 @@ from consensus.simplex.messages import (
     Vote,
     bitmap,
 )
+from primitives.power_table import PowerTable
 from primitives.types import Digest, Height, View
 
 
@@ -160,6 +160,26 @@ class Views:
             return self.final_block
         state = self._states.get(view)
         return None if state is None or state.notarization is None else state.notarization.block
+
+    def has(self, certificate: Certificate) -> bool:
+        """Return whether ``certificate`` says nothing new."""
+        if certificate.view <= self.final_view:
+            return True
+        state = self._states.get(certificate.view)
+        if state is None or certificate.kind is Kind.FINALIZE:
+            return False
+        if certificate.kind is Kind.NOTARIZE:
+            return state.notarization is not None
+        return state.nullification is not None
+
+    def keep(self, certificate: Certificate) -> None:
+        """Take in a certificate that says something new."""
+        if certificate.kind is Kind.FINALIZE:
+            self.final = certificate
+        elif certificate.kind is Kind.NOTARIZE:
+            self.at(certificate.view).notarization = certificate
+        else:
+            self.at(certificate.view).nullification = certificate
 
     def is_nullified(self, view: View) -> bool:
         """Return whether the nullification of ``view`` is held."""

@@ -166,8 +166,7 @@ class Checkers:
         bounds = {
             "votes": 3 * size * window,
             "views": open_views + limits.views_ahead + 1,
-            "heights": 2 * (open_views + limits.views_ahead) + 2,
-            "fetching": 2 * (open_views + limits.views_ahead) + 2,
+            "blocks": 4 * (open_views + limits.views_ahead) + 4,
             "answers": self.world.chain.size,
         }
         for name, bound in bounds.items():

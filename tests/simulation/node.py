@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from consensus.journal import compact, encode_frame, replay
+from consensus.simplex.catch_up import answer_to_ended_epoch
 from consensus.simplex.config import Config, Timing
 from consensus.simplex.events import (
     Action,
@@ -29,7 +30,7 @@ from consensus.simplex.events import (
     TimerFired,
     Verified,
 )
-from consensus.simplex.machine import Simplex, answer_to_ended_epoch
+from consensus.simplex.machine import Simplex
 from consensus.simplex.messages import Certificate, Message, Proposal
 from consensus.simplex.verification import InvalidMessage, verify_message
 from primitives.crypto import Purpose, keyed_hash

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from primitives.power_table import PowerTable
 from consensus.simplex.messages import Message, encode_message
 from primitives.crypto import Purpose, keyed_hash
+from primitives.power_table import PowerTable
 from tests.simulation.byzantine import LIES, Liar
 from tests.simulation.checkers import Checkers, Violation
 from tests.simulation.node import Envelope, Node, is_acceptable

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from random import Random
 
-from primitives.power_table import PowerTable, Validator
 from primitives.crypto import KeyPair, Purpose, keyed_hash
+from primitives.power_table import PowerTable, Validator
 from primitives.types import AccountId, Digest, Epoch, Height, Millis, View, VotingPower
 
 SIZES = (1, 4, 4, 4, 7, 10)
