@@ -158,10 +158,6 @@ class Extrinsic:
         """The hash by which the extrinsic is known."""
         return keyed_hash(Purpose.EXTRINSIC, self.encoded)
 
-    def signing_payload(self, genesis: Digest, spec_version: SpecVersion) -> bytes:
-        """Return the bytes that the signature covers."""
-        return signing_payload(self.encoded, genesis, spec_version)
-
     @classmethod
     def decode(cls, data: bytes) -> "Extrinsic":
         """Return the extrinsic of untrusted ``data``, its signature not yet checked.
@@ -194,16 +190,20 @@ class Extrinsic:
         )
 
 
-def signing_payload(encoded: bytes, genesis: Digest, spec_version: SpecVersion) -> bytes:
+def signing_prefix(genesis: Digest, spec_version: SpecVersion) -> bytes:
+    """Return what stands before the extrinsic's own bytes in what its signature covers."""
+    return Purpose.EXTRINSIC_SIGNING + genesis + int(spec_version).to_bytes(4, "big")
+
+
+def signing_payload(prefix: bytes, encoded: bytes) -> bytes:
     """Return what the signature of a signed extrinsic covers: no part of it is encoded again.
 
-    ``encoded`` is the whole extrinsic; it ends with the signature's two header bytes and itself.
-    Raises: Malformed.
+    ``prefix`` is ``signing_prefix``; ``encoded`` is the whole extrinsic, which ends with the
+    signature's two header bytes and itself. Raises: Malformed.
     """
     if len(encoded) <= _SIGNATURE_TAIL:
         raise Malformed("too short to be a signed extrinsic")
-    version = int(spec_version).to_bytes(4)
-    return Purpose.EXTRINSIC_SIGNING + genesis + version + encoded[:-_SIGNATURE_TAIL]
+    return prefix + encoded[:-_SIGNATURE_TAIL]
 
 
 def encode_signed(

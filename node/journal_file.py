@@ -1,0 +1,114 @@
+"""The consensus journal on disk.
+
+Invariants: when ``append`` of a promise returns, it is on disk; a torn last frame is cut off
+before anything follows it; the file is rewritten whole, aside and renamed, never in place.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from consensus.journal import compact, encode_frame, replay
+from consensus.simplex.messages import Certificate
+from consensus.simplex.pledges import Record
+from primitives.errors import ConfigError
+
+REWRITE_BYTES = 4 << 20
+"""The file is compacted when it has grown by this much."""
+FILE_MODE = 0o600
+
+
+class JournalUnusable(ConfigError):
+    """The journal cannot be opened or written: without it no validator may vote."""
+
+
+class JournalFile:
+    """One validator's journal."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the journal, which is made if it is not there.
+
+        Raises: JournalDamaged, JournalUnusable.
+        """
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            data = path.read_bytes() if path.exists() else b""
+            kept = replay(data)
+            self.records: tuple[Record, ...] = kept.records
+            self._descriptor = self._opened(path)
+            if kept.is_torn:
+                os.ftruncate(self._descriptor, kept.length)
+                os.fsync(self._descriptor)
+            self._size = self._rewritten_at = kept.length
+        except OSError as error:
+            raise JournalUnusable(f"{path}: {error.strerror}") from error
+
+    def append(self, records: Sequence[Record]) -> None:
+        """Write records at the end, durably if one of them is a promise.
+
+        Certificates alone are not waited for: losing one costs time, never safety.
+        Raises: JournalUnusable.
+        """
+        data = b"".join(encode_frame(record) for record in records)
+        try:
+            written = os.write(self._descriptor, data)
+            if written != len(data):
+                raise JournalUnusable(f"{self.path}: {written} of {len(data)} bytes written")
+            if not all(isinstance(record, Certificate) for record in records):
+                os.fdatasync(self._descriptor)
+        except OSError as error:
+            raise JournalUnusable(f"{self.path}: {error.strerror}") from error
+        self._size += len(data)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is time to ``rewrite``."""
+        return self._size - self._rewritten_at > REWRITE_BYTES
+
+    def rewrite(self, records: Iterable[Record] | None = None) -> None:
+        """Replace the file by the fewest records that bind as much, durably.
+
+        ``records`` are by default those in the file. Raises: JournalUnusable, JournalDamaged.
+        """
+        try:
+            if records is None:
+                records = replay(self.path.read_bytes()).records
+            kept = compact(records)
+            aside = self.path.with_suffix(".new")
+            aside.unlink(missing_ok=True)
+            descriptor = self._opened(aside)
+            data = b"".join(encode_frame(record) for record in kept)
+            os.write(descriptor, data)
+            os.fsync(descriptor)
+            aside.rename(self.path)
+            folder = os.open(self.path.parent, os.O_RDONLY)
+            os.fsync(folder)
+            os.close(folder)
+        except OSError as error:
+            raise JournalUnusable(f"{self.path}: {error.strerror}") from error
+        os.close(self._descriptor)
+        self._descriptor = descriptor
+        self._size = self._rewritten_at = len(data)
+        self.records = kept
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @staticmethod
+    def _opened(path: Path) -> int:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, FILE_MODE)
