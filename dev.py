@@ -4,7 +4,7 @@
     python3 dev.py test           set up if needed, then pass the fast tests
     python3 dev.py check          format, lint, types, import contracts, house rules
     python3 dev.py simulate --seed 7
-    python3 dev.py setup          only set up
+    python3 dev.py setup [--dev]  only set up; --dev adds what tests and checks need
     python3 dev.py lock           write the lock files anew (see tools/lock.py)
 
 Everything lives in ``.venv`` beside this file. What comes after the command goes to the program
