@@ -13,9 +13,10 @@ is handed to ``on_link`` is authenticated, multiplexed and allowed.
 
 import fcntl
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -65,19 +66,21 @@ class Handshakes:
 
     @contextmanager
     def enter(self, pipe: Pipe, hostname: str) -> Iterator[None]:
-        """Count one; the pipe, or an older one, may be aborted by this."""
+        """Count one; an older one may be aborted for it. Raises: ConnectionLost."""
         if list(self._pending.values()).count(hostname) >= self._limits.per_address_max:
             self.refused += 1
-            pipe.abort("too many handshakes from one address")
-        elif len(self._pending) >= self._limits.total_max:
+            raise ConnectionLost("too many handshakes from one address")
+        if len(self._pending) >= self._limits.total_max:
             # An honest handshake takes milliseconds: the oldest is the least likely to be one.
             self.refused += 1
-            next(iter(self._pending)).abort("made room for a newer handshake")
+            oldest = next(iter(self._pending))
+            del self._pending[oldest]
+            oldest.abort("made room for a newer handshake")
         self._pending[pipe] = hostname
         try:
             yield
         finally:
-            del self._pending[pipe]
+            self._pending.pop(pipe, None)
 
 
 class Host:
@@ -109,17 +112,12 @@ class Host:
 
         Raises: ConfigError if an address cannot be listened at.
         """
+        sockets = await _open_listeners(listen)
+        self.addresses = tuple(_bound_address(socket) for _, socket in sockets)
         async with self._host.run(listen_addrs=[]), trio.open_nursery() as nursery:
-            bound: list[Address] = []
-            for one in listen:
-                for socket in await _open_listeners(one):
-                    bound.append(_bound_address(socket))
-
-                    async def admit(stream: trio.SocketStream, one: Listen = one) -> None:
-                        await self._admit(stream, one, on_link)
-
-                    nursery.start_soon(trio.serve_listeners, admit, [socket])
-            self.addresses = tuple(bound)
+            for one, socket in sockets:
+                admit = partial(self._admit, listen=one, on_link=on_link)
+                nursery.start_soon(trio.serve_listeners, admit, [socket])
             try:
                 yield
             finally:
@@ -163,15 +161,24 @@ class Host:
             pipe.abort("refused")
 
 
-async def _open_listeners(listen: Listen) -> Sequence[trio.SocketListener]:
-    hostname, port = endpoint(listen.address)
-    try:
-        return await trio.open_tcp_listeners(port, host=hostname)
-    except OSError as error:
-        raise ConfigError(
-            f"cannot listen at {listen.address} ({error}); "
-            "stop the program that uses the port or choose another one"
-        ) from error
+async def _open_listeners(
+    listen: tuple[Listen, ...],
+) -> list[tuple[Listen, trio.SocketListener]]:
+    """Open every socket or none."""
+    opened: list[tuple[Listen, trio.SocketListener]] = []
+    for one in listen:
+        hostname, port = endpoint(one.address)
+        try:
+            sockets = await trio.open_tcp_listeners(port, host=hostname)
+        except OSError as error:
+            for _, socket in opened:
+                socket.socket.close()
+            raise ConfigError(
+                f"cannot listen at {one.address} ({error}); "
+                "stop the program that uses the port or choose another one"
+            ) from error
+        opened += [(one, socket) for socket in sockets]
+    return opened
 
 
 def _bound_address(socket: trio.SocketListener) -> Address:

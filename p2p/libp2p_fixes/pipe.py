@@ -99,6 +99,11 @@ def remember_pipe(secured: ISecureConn, pipe: Pipe) -> None:
     _pipes[secured] = pipe
 
 
+def has_pipe(secured: ISecureConn) -> bool:
+    """Say whether an authenticated connection runs over a ``Pipe``."""
+    return secured in _pipes
+
+
 def pipe_under(secured: ISecureConn) -> Pipe:
     """Return the socket under an authenticated connection."""
     return _pipes[secured]

@@ -203,6 +203,8 @@ def make_host(key_pair: KeyPair, protocols: tuple[str, ...], serve: Serve) -> Ba
     assert isinstance(host, BasicHost)
     swarm = swarm_of(host)
     swarm.set_resource_manager(None)
+    # Zero watermarks do not stop the connector: it dials half of high_watermark from the peerstore.
+    setattr(swarm.auto_connector, "start", _do_nothing)  # noqa: B010  libp2p has no switch
     setattr(host, "_should_identify_peer", lambda _: False)  # noqa: B010  libp2p has no switch
     for unwanted in (PING, IDENTIFY_PUSH):
         host.remove_stream_handler(unwanted)
@@ -217,6 +219,10 @@ def swarm_of(host: BasicHost) -> Swarm:
     swarm = host.get_network()
     assert isinstance(swarm, Swarm)
     return swarm
+
+
+async def _do_nothing() -> None:
+    pass
 
 
 async def _never_called(stream: INetStream) -> None:

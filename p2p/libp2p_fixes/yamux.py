@@ -22,16 +22,18 @@ What the stock multiplexer of py-libp2p 0.8.1 does, and what this one does inste
 
 import logging
 from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import trio
-from libp2p.abc import IMuxedStream
+from libp2p.abc import IMuxedStream, ISecureConn
+from libp2p.peer.id import ID
 from libp2p.stream_muxer import muxer_multistream
 from libp2p.stream_muxer.exceptions import MuxedStreamError
 from libp2p.stream_muxer.yamux import yamux
 from libp2p.stream_muxer.yamux.yamux import Yamux, YamuxStream
 
-from p2p.libp2p_fixes.pipe import Pipe, pipe_under
+from p2p.libp2p_fixes.pipe import Pipe, has_pipe, pipe_under
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +161,19 @@ class FirmYamux(Yamux):
         return sum(not stream.is_initiator for stream in self.streams.values())
 
 
+def _choose(
+    secured: ISecureConn,
+    peer: ID,
+    *,
+    is_initiator: bool,
+    on_close: Callable[[], Awaitable[Any]],
+) -> Yamux:
+    """Stand where libp2p expects the class: connections over a ``Pipe`` get the firm one."""
+    kind = FirmYamux if has_pipe(secured) else Yamux
+    return kind(secured, peer, is_initiator=is_initiator, on_close=on_close)
+
+
 def install() -> None:
-    """Make libp2p use ``FirmYamux`` and its smaller window from now on, in the whole process."""
-    setattr(muxer_multistream, "Yamux", FirmYamux)  # noqa: B010  replaced on purpose
+    """Make libp2p use ``FirmYamux`` over pipes, and smaller windows in the whole process."""
+    setattr(muxer_multistream, "Yamux", _choose)  # noqa: B010  replaced on purpose
     setattr(yamux, "MAX_WINDOW_SIZE", WINDOW_BYTES_MAX)  # noqa: B010

@@ -188,12 +188,15 @@ async def test_streams_beyond_the_limit_are_reset_and_a_flood_of_them_is_cut_off
         assert isinstance(listener, FirmYamux)
         accepted = 0
 
-        async def accept() -> None:
+        async def accept_all() -> None:
             nonlocal accepted
+            while True:
+                await listener.accept_stream()
+                accepted += 1
+
+        async def accept() -> None:
             with pytest.raises(MuxedConnUnavailable):
-                while True:
-                    await listener.accept_stream()
-                    accepted += 1
+                await accept_all()
 
         async def attack() -> None:
             with pytest.raises(BaseLibp2pError):  # the socket goes away under it
