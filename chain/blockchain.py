@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from chain.branch_tree import BranchTree, Step
 from chain.header_checks import EpochRules
-from chain.history import accounts_in_history, signer_of, touched_accounts
+from chain.history import accounts_in_history, touched_accounts
 from chain.slices import Slices
 from chain.state_tree import StateTree
 from chain.store import Store
@@ -39,6 +39,8 @@ class Imported:
     block: Block
     hash: Digest
     extrinsic_hashes: tuple[Digest, ...]
+    signers: tuple[AccountId | None, ...]
+    """Beside each extrinsic; None for an inherent."""
     executed: Executed
 
     @property
@@ -210,27 +212,21 @@ class Blockchain:
         """Return the blocks that were held before a restart, lowest first."""
         return [Block.decode(data) for data in self.store.reads.pending()]
 
-    def next_final(self, block_hash: Digest, certificate: bytes) -> list[FinalizedBlock]:
-        """Return the records that make ``block_hash`` and its ancestors final, lowest first.
+    def commit(self, imported: Imported, certificate: bytes) -> None:
+        """Write the block above the last final one as final, durably. Safe in a worker thread.
 
-        ``certificate`` is the finalization of ``block_hash``; ancestors are final through it and
-        have none. Raises: UnknownBlock.
+        ``certificate`` is its finalization, or empty if a descendant's stands for it too; the
+        chain's own idea of what is final follows with ``on_committed``. Raises: WriteFailed.
         """
-        path = self.path_to(block_hash)
-        return [self._record(item, certificate if item is path[-1] else b"") for item in path]
+        self.store.commit(self._record(imported, certificate))
 
-    def commit(self, record: FinalizedBlock) -> None:
-        """Write a record of ``next_final``. Safe in a worker thread. Raises: WriteFailed."""
-        self.store.commit(record)
-
-    def on_committed(self, record: FinalizedBlock) -> Slices[Finalized]:
-        """Let the block of a committed record be the last final one."""
-        imported = self._imported[record.hash]
-        if record.hash not in self.tree.path:
-            yield from self.move_tree_to(record.hash)
-        self.tree.on_final(record.hash)
-        abandoned = self.unfinalized.finalize(record.hash)
-        for gone in (record.hash, *abandoned):
+    def on_committed(self, imported: Imported) -> Slices[Finalized]:
+        """Let a committed block be the last final one."""
+        if imported.hash not in self.tree.path:
+            yield from self.move_tree_to(imported.hash)
+        self.tree.on_final(imported.hash)
+        abandoned = self.unfinalized.finalize(imported.hash)
+        for gone in (imported.hash, *abandoned):
             del self._imported[gone]
         self.final, self.final_hash = imported.header, imported.hash
         return Finalized(
@@ -258,8 +254,8 @@ class Blockchain:
             state_writes=item.executed.writes,
             extrinsic_hashes=item.extrinsic_hashes,
             accounts=tuple(
-                accounts_in_history(signer_of(encoded), receipt)
-                for encoded, receipt in zip(block.extrinsics, receipts, strict=True)
+                accounts_in_history(signer, receipt)
+                for signer, receipt in zip(item.signers, receipts, strict=True)
             ),
             is_epoch_boundary=is_boundary(header.height, self.config.session.epoch_length),
         )

@@ -38,11 +38,13 @@ class _Draft:
     execution: BlockExecution
     chosen: list[bytes]
     hashes: list[Digest]
+    signers: list[AccountId | None]
 
     def add(self, ready: ReadyExtrinsic) -> None:
         self.execution.apply(ready)
         self.chosen.append(ready.extrinsic.encoded)
         self.hashes.append(ready.extrinsic.hash)
+        self.signers.append(ready.extrinsic.signer)
 
 
 def build_block(
@@ -61,7 +63,7 @@ def build_block(
     info = _info(chain, assignment)
     execution = BlockExecution(chain.state_after(assignment.parent), chain.config, info)
     execution.begin()
-    draft = _Draft(execution, [], [])
+    draft = _Draft(execution, [], [], [])
     draft.add(ReadyExtrinsic.decode(encode_inherent(["timestamp.set", assignment.timestamp])))
     yield from _fill(draft, candidates, is_late, on_invalid)
     executed = execution.end()
@@ -83,7 +85,7 @@ def build_block(
         vrf_proof=assignment.vrf_proof,
     )
     block = Block(header, tuple(draft.chosen))
-    imported = Imported(block, block.hash, tuple(draft.hashes), executed)
+    imported = Imported(block, block.hash, tuple(draft.hashes), tuple(draft.signers), executed)
     chain.tree.keep(imported.hash, undo)
     chain.hold(imported)
     return imported

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from primitives.block import Extrinsic, Receipt
+from primitives.block import Receipt
 from primitives.types import AccountId
 from runtime.annotations import field_codecs
 from runtime.balances import Balances
@@ -37,11 +37,6 @@ def accounts_in_history(signer: AccountId | None, receipt: Receipt) -> tuple[Acc
             if isinstance(account, bytes) and len(found) < HISTORY_ACCOUNTS_MAX:
                 found[AccountId(account)] = None
     return tuple(found)
-
-
-def signer_of(encoded: bytes) -> AccountId | None:
-    """Return the signer of an extrinsic that was decoded before."""
-    return Extrinsic.decode(encoded).signer
 
 
 @lru_cache(maxsize=1)

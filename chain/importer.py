@@ -1,11 +1,13 @@
 """Importing a block: checking by execution everything that its header claims."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from chain.blockchain import Blockchain, Imported
 from chain.header_checks import EpochRules, validate_header
 from chain.slices import Slices
 from primitives.block import Block
+from primitives.crypto import Purpose, keyed_hash
 from primitives.errors import DecodeError, InvalidBlock, InvalidExtrinsic
 from primitives.merkle import merkle_root
 from primitives.types import Digest
@@ -24,27 +26,47 @@ class InvalidBody(InvalidBlock):
     """An extrinsic cannot be decoded, or cannot stand where it does."""
 
 
-def decode_body(block: Block) -> Slices[list[ReadyExtrinsic]]:
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A block's decoded extrinsics."""
+
+    extrinsics: list[ReadyExtrinsic]
+    hashes: list[Digest]
+    unverified: list[bytes]
+    """Those whose signatures nobody here has checked yet."""
+
+
+def decode_body(
+    block: Block, find_verified: Callable[[Digest], ReadyExtrinsic | None]
+) -> Slices[Body]:
     """Return the block's extrinsics, once they are those that its header commits to.
 
+    ``find_verified`` gives those that this node has decoded and verified before.
     Raises: RootMismatch, InvalidBody.
     """
     root = merkle_root(block.extrinsics)
     if root != block.header.extrinsics_root:
         raise RootMismatch(f"extrinsics: {root.hex()}")
-    body: list[ReadyExtrinsic] = []
+    body = Body([], [], [])
     for number, encoded in enumerate(block.extrinsics, start=1):
         if number % SLICE_EXTRINSICS == 0:
             yield
-        try:
-            body.append(ReadyExtrinsic.decode(encoded))
-        except DecodeError as error:
-            raise InvalidBody(f"extrinsic {number - 1}: {error.reason}, {error}") from error
+        extrinsic_hash = keyed_hash(Purpose.EXTRINSIC, encoded)
+        ready = find_verified(extrinsic_hash)
+        if ready is None:
+            try:
+                ready = ReadyExtrinsic.decode(encoded)
+            except DecodeError as error:
+                raise InvalidBody(f"extrinsic {number - 1}: {error.reason}, {error}") from error
+            if ready.extrinsic.signer is not None:
+                body.unverified.append(encoded)
+        body.extrinsics.append(ready)
+        body.hashes.append(extrinsic_hash)
     return body
 
 
 def import_block(
-    chain: Blockchain, block: Block, body: Sequence[ReadyExtrinsic], rules: EpochRules
+    chain: Blockchain, block: Block, body: Body, rules: EpochRules
 ) -> Slices[Imported]:
     """Execute a block on its parent, compare every root, and hold it.
 
@@ -65,7 +87,7 @@ def import_block(
         vrf_output=output,
     )
     execution = BlockExecution(chain.state_after(parent_hash), chain.config, info)
-    executed = yield from _execute(execution, body)
+    executed = yield from _execute(execution, body.extrinsics)
     receipts_root = merkle_root([receipt.encode() for receipt in executed.receipts])
     if receipts_root != header.receipts_root:
         raise RootMismatch(f"receipts: {receipts_root.hex()}")
@@ -75,8 +97,8 @@ def import_block(
     if undo.root_after != header.state_root:
         yield from chain.tree.take_back(undo)
         raise RootMismatch(f"state: {undo.root_after.hex()}")
-    hashes: tuple[Digest, ...] = tuple(ready.extrinsic.hash for ready in body)
-    imported = Imported(block, block.hash, hashes, executed)
+    signers = tuple(ready.extrinsic.signer for ready in body.extrinsics)
+    imported = Imported(block, block.hash, tuple(body.hashes), signers, executed)
     chain.tree.keep(imported.hash, undo)
     chain.hold(imported)
     return imported

@@ -17,12 +17,15 @@ from typing import Protocol
 
 from sortedcontainers import SortedKeyList
 
+from chain.slices import Slices
 from primitives.errors import InvalidExtrinsic, LoopinError
 from primitives.types import AccountId, Balance, Digest, Height, Nonce
 from runtime.executive import ReadyExtrinsic
 from runtime.fees import PPB
 from runtime.system import Expired, NonceTooLow
 
+SLICE_ACCOUNTS = 64
+"""Accounts looked at between two yields."""
 REPLACEMENT_TIP_STEP = 10
 """A replacement pays at least one part in this many more tip."""
 
@@ -227,25 +230,26 @@ class Mempool:
         """Yield ready entries, best paying first, each account's in the order of nonces.
 
         ``skip`` are the hashes of extrinsics in unfinalized ancestors of the block to be built.
-        The mempool must not change while this runs.
+        Entries may come and go while this runs, but no block may become final.
         """
         waiting: list[tuple[int, int, _Queue, Nonce]] = []
-        heads = iter(self._heads)
+        heads = iter(list(self._heads))
         following = next(heads, None)
         while following is not None or waiting:
-            if following is not None and (not waiting or _head_key(following) <= waiting[0][:2]):
+            head = following.head if following is not None else None
+            if following is not None and (not waiting or (head or (0, 0)) <= waiting[0][:2]):
                 queue, nonce = following, following.next_nonce
                 following = next(heads, None)
             else:
                 _, _, queue, nonce = heapq.heappop(waiting)
-            entry = queue.entries[nonce]
+            entry = queue.entries.get(nonce)
+            if entry is None:
+                continue
             successor = queue.entries.get(Nonce(nonce + 1))
             if successor is not None:
                 # Never ahead of the entry before it, however much it pays.
-                heapq.heappush(
-                    waiting,
-                    (-successor.priority, successor.arrival, queue, successor.nonce),
-                )
+                place = (-successor.priority, successor.arrival, queue, successor.nonce)
+                heapq.heappush(waiting, place)
             if entry.hash not in skip:
                 yield entry
 
@@ -256,7 +260,7 @@ class Mempool:
         included: Collection[Digest],
         touched: Collection[AccountId],
         revisit_max: int = 500,
-    ) -> None:
+    ) -> Slices[None]:
         """Adapt to a newly finalized state, of which the judge already speaks.
 
         ``included`` are the block's extrinsics; ``touched`` are accounts whose nonce or balance
@@ -269,12 +273,16 @@ class Mempool:
             if entry is not None:
                 reason = f"{Expired.__name__}: block {next_height} is next"
                 self._drop(entry, Change(known_hash, Status.INVALID, reason))
-        for account in touched:
+        for number, account in enumerate(touched, start=1):
             self._revisit(account, included)
+            if number % SLICE_ACCOUNTS == 0:
+                yield
         if not self._to_revisit:
             self._to_revisit = list(self._queues)
-        for _ in range(min(revisit_max, len(self._to_revisit))):
+        for number in range(min(revisit_max, len(self._to_revisit))):
             self._revisit(self._to_revisit.pop(), included)
+            if number % SLICE_ACCOUNTS == 0:
+                yield
 
     def remove_invalid(self, entry: Entry, error: InvalidExtrinsic) -> None:
         """Drop an entry that a block builder found to be invalid."""

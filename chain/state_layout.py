@@ -16,8 +16,11 @@ from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 
 from chain.state_page import (
+    Changes,
+    KeyChanges,
     Page,
     build_page,
+    change_page,
     count_entries,
     gather_entries,
     hash_page,
@@ -90,9 +93,14 @@ class Layout:
             return self.depth - 1
         return self.depth
 
-    def put_page(self, slot: int, page: Page, replaced: Replaced) -> None:
-        """Replace the page of a slot and its hash in the lowest row; rows above are not hashed."""
+    def change_slot(
+        self, slot: int, changes: Changes, undo: KeyChanges, replaced: Replaced
+    ) -> None:
+        """Change the page of a slot and its hash in the lowest row; rows above are not hashed."""
         before = self.pages[slot]
+        page = change_page(before, self.depth, changes, undo)
+        if page is before:
+            return
         if slot not in replaced.pages:
             replaced.pages[slot] = before
         self.pages[slot] = page

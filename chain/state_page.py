@@ -25,6 +25,9 @@ from primitives.types import Digest
 Changes: TypeAlias = list[tuple[bytes, bytes | None]]
 """Key hashes, each at most once, with the new value hash, or None to delete."""
 
+KeyChanges: TypeAlias = dict[bytes, bytes | None]
+"""Key hash to value hash, or None where the key is absent."""
+
 SPLICES_MAX = 8
 """Above so many changes to one bucket, sorting it anew is cheaper than splicing each."""
 
@@ -64,9 +67,7 @@ def find_value(page: Page, key_hash: bytes, depth: int) -> bytes | None:
     return page[at + DIGEST_BYTES : at + ENTRY_BYTES] if at >= 0 else None
 
 
-def change_page(
-    page: Page, depth: int, changes: Changes, replaced: dict[bytes, bytes | None]
-) -> Page:
+def change_page(page: Page, depth: int, changes: Changes, replaced: KeyChanges) -> Page:
     """Return ``page`` with ``changes`` made; note in ``replaced`` what was there before."""
     if isinstance(page, Branch):
         if len(changes) == 1:
@@ -116,9 +117,7 @@ def gather_entries(page: Page) -> bytes:
     return b"".join([gather_entries(child) for child in page.children])
 
 
-def _change_one_child(
-    branch: Branch, depth: int, changes: Changes, replaced: dict[bytes, bytes | None]
-) -> Page:
+def _change_one_child(branch: Branch, depth: int, changes: Changes, replaced: KeyChanges) -> Page:
     """Do what ``_change_branch`` does for a single change, which is the usual case, faster."""
     children, entries, nodes, quads, _ = branch
     child = nibble_at(changes[0][0], depth)
@@ -135,9 +134,7 @@ def _change_one_child(
     return Branch(children, entries, nodes, quads, keyed_hash(Purpose.STATE_NODE, quads))
 
 
-def _change_branch(
-    branch: Branch, depth: int, changes: Changes, replaced: dict[bytes, bytes | None]
-) -> Page:
+def _change_branch(branch: Branch, depth: int, changes: Changes, replaced: KeyChanges) -> Page:
     by_child: dict[int, Changes] = {}
     for change in changes:
         by_child.setdefault(nibble_at(change[0], depth), []).append(change)
@@ -158,7 +155,7 @@ def _change_branch(
     return Branch(tuple(children), count, bytes(nodes), kept, digest)
 
 
-def _splice(page: bytes, changes: Changes, replaced: dict[bytes, bytes | None]) -> bytes:
+def _splice(page: bytes, changes: Changes, replaced: KeyChanges) -> bytes:
     for key_hash, value_hash in changes:
         at = find_entry(page, key_hash)
         if at >= 0:
@@ -174,7 +171,7 @@ def _splice(page: bytes, changes: Changes, replaced: dict[bytes, bytes | None]) 
     return page
 
 
-def _merge(page: bytes, changes: Changes, replaced: dict[bytes, bytes | None]) -> bytes:
+def _merge(page: bytes, changes: Changes, replaced: KeyChanges) -> bytes:
     entries: dict[bytes, bytes] = {
         page[at : at + DIGEST_BYTES]: page[at + DIGEST_BYTES : at + ENTRY_BYTES]
         for at in range(0, len(page), ENTRY_BYTES)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from chain.state_layout import Layout, Replaced, built_layout, relaid
-from chain.state_page import Changes, change_page, find_value
+from chain.state_page import Changes, KeyChanges, find_value
 from chain.state_proof import STATE_PROOF, hash_key, hash_value
 from chain.state_view import TreeView
 from primitives.errors import LoopinError
@@ -27,9 +27,6 @@ SLICE_KEYS = 256
 VERSIONS_MAX = 16
 VERSION_KEYS_MAX = 65_536
 """Keys changed in all kept versions together; bounds their memory to some 80 MB."""
-
-KeyChanges = dict[bytes, bytes | None]
-"""Key hash to value hash, or None where the key is absent."""
 
 
 _Result = TypeVar("_Result")
@@ -185,7 +182,6 @@ class StateTree:
         self, changes: KeyChanges, replaced: Replaced
     ) -> Generator[None, None, KeyChanges]:
         layout = self._layout
-        pages, depth = layout.pages, layout.depth
         by_slot: dict[int, Changes] = {}
         for number, change in enumerate(changes.items(), start=1):
             slot = layout.slot_of(change[0])
@@ -197,11 +193,12 @@ class StateTree:
                 yield
         undo: KeyChanges = {}
         work = 0
-        for slot, here in by_slot.items():
+        # In order of slot, neighbours in memory are changed one after the other.
+        for slot in sorted(by_slot):
+            here = by_slot[slot]
             for start in range(0, len(here), SLICE_KEYS):
                 some = here if len(here) <= SLICE_KEYS else here[start : start + SLICE_KEYS]
-                page = change_page(pages[slot], depth, some, undo)
-                layout.put_page(slot, page, replaced)
+                layout.change_slot(slot, some, undo, replaced)
                 work += len(some)
                 if work >= SLICE_KEYS:
                     work = 0
