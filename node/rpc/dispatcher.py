@@ -6,15 +6,16 @@ Substrate's server.
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from functools import partial
 from typing import Any, Protocol
 
 import orjson
 import trio
 
-from node.rpc.batches import is_batch, require_simple, split_batch
+from node.rpc.batches import PAUSE, is_batch, require_simple, split_batch
 from node.rpc.errors import Code, RpcError
 from node.rpc.feeds import Subscription
 from node.rpc.json_codecs import JsonCodecs
@@ -36,6 +37,12 @@ Later = Callable[[], Awaitable[bytes]]
 
 _log = logging.getLogger(__name__)
 _ABSENT = object()
+
+
+class Pause(Enum):
+    """A place between two calls of a long batch where others may run."""
+
+    HERE = auto()
 
 
 class Subscriber(Protocol):
@@ -115,7 +122,7 @@ class Dispatcher:
         if isinstance(request, list):
             if not request:
                 return _failure(None, RpcError(Code.INVALID_REQUEST, "the batch is empty"))
-            answer = partial(self._answer_batch, _each(request), len(request), caller)
+            answer = partial(self._answer_batch, request, len(request), caller)
             return partial(self._in_time, answer)
         call = self._read(request, caller, charge=True)
         if isinstance(call, bytes):
@@ -145,13 +152,16 @@ class Dispatcher:
             return _failure(None, RpcError(Code.PARSE_ERROR, str(error)))
         return call if isinstance(call, bytes) else await self._answer_call(call, caller)
 
-    async def _parse_each(self, body: bytes) -> AsyncIterator[Json]:
-        async for text in split_batch(body, self._limits):
-            require_simple(text, self._limits)
-            yield orjson.loads(text)
+    def _parse_each(self, body: bytes) -> Iterator[Json | Pause]:
+        for text in split_batch(body, self._limits):
+            if text is PAUSE:
+                yield Pause.HERE
+            else:
+                require_simple(text, self._limits)
+                yield orjson.loads(text)
 
     async def _answer_batch(
-        self, requests: AsyncIterator[Json], length: int, caller: Caller
+        self, requests: Iterable[Json | Pause], length: int, caller: Caller
     ) -> bytes:
         """Answer a batch; ``length`` is 0 if it is not known before its end."""
         if length > self._limits.batch_length_max:
@@ -161,7 +171,10 @@ class Dispatcher:
         batch = _Batch(self, caller, self._limits.response_bytes_max)
         try:
             count = 0
-            async for request in requests:
+            for request in requests:
+                if request is Pause.HERE:
+                    await batch.breathe()
+                    continue
                 count += 1
                 if count > self._limits.batch_length_max:
                     raise self._batch_too_long()
@@ -285,7 +298,12 @@ class _Batch:
             if len(self._together) >= BULK_LENGTH_MAX:
                 await self.flush()
         else:
+            await self.flush()
             self._keep(await self._dispatcher._answer_call(call, self._caller))  # noqa: SLF001 - one noun in two classes
+        await self._slices.breathe()
+
+    async def breathe(self) -> None:
+        """Let others run if the batch has held the event loop for long."""
         await self._slices.breathe()
 
     async def flush(self) -> None:
@@ -318,11 +336,6 @@ class _Batch:
             if self._bytes > self._bytes_max:
                 raise RpcError(Code.BATCH_RESPONSE_TOO_BIG, f"at most {self._bytes_max} bytes")
             self._answers.append(answer)
-
-
-async def _each(requests: list[Json]) -> AsyncIterator[Json]:
-    for request in requests:
-        yield request
 
 
 def _is_id(identity: object) -> bool:

@@ -56,7 +56,7 @@ class AddressFormat(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Schema:
-    """In ``Annotated[Json, Schema({...})]``: the JSON schema of a value that is passed as it is."""
+    """In ``Annotated[object, Schema({...})]``: the schema of a value that is passed as it is."""
 
     schema: Mapping[str, Json]
 

@@ -22,12 +22,14 @@ def plain_to_json(plain: Plain, kind: Description, addresses: AddressFormat) -> 
             return addresses.encode(AccountId(plain))
         case "option", value if value is not None:
             return plain_to_json(value, inner, addresses)
-        case "list", list():
+        case "list", list() | tuple():
             return [plain_to_json(item, inner, addresses) for item in plain]
-        case "tuple", list() if isinstance(inner, Sequence) and len(inner) == len(plain):
+        case "tuple", (list() | tuple()) if isinstance(inner, Sequence) and len(inner) == len(
+            plain
+        ):
             pairs = zip(plain, inner, strict=True)
             return [plain_to_json(item, part, addresses) for item, part in pairs]
-        case "struct", list():
+        case "struct", list() | tuple():
             return fields_to_json(plain, kind["fields"], addresses)
     return _untyped(plain)
 

@@ -62,7 +62,7 @@ class Author:
     )
     async def submit_and_watch_extrinsic(
         self, extrinsic: bytes
-    ) -> Subscription[Annotated[Json, _STATUS]]:
+    ) -> Subscription[Annotated[object, _STATUS]]:
         """Offer an encoded extrinsic to the mempool and send what becomes of it.
 
         The last status is finalized, usurped, dropped or invalid, the latter two with the reason.

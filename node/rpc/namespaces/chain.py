@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 from node.rpc.backend import BlocksBackend
 from node.rpc.feeds import Subscription
 from node.rpc.json_codecs import AddressFormat, Schema
-from node.rpc.json_types import JsonObject
 from node.rpc.method import method, subscription
 from node.rpc.plain_json import fields_to_json
 from primitives.block import Header, Receipt
@@ -50,7 +49,7 @@ class FinalizationView:
 class EventView:
     name: str
     """``module.EventName``."""
-    fields: Annotated[JsonObject, Schema({"type": "object"})]
+    fields: Annotated[object, Schema({"type": "object"})]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +168,7 @@ class Chain:
         )
 
     def _event_view(self, event: Plain) -> EventView:
-        assert isinstance(event, list), "an event is [name, field, ...]"
+        assert isinstance(event, list | tuple), "an event is [name, field, ...]"
         name, *values = event
         assert isinstance(name, str), "an event is [name, field, ...]"
         fields = self._backend.event_fields(name)

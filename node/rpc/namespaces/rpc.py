@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from node.rpc.json_codecs import Schema
-from node.rpc.json_types import Json, JsonObject
+from node.rpc.json_types import JsonObject
 from node.rpc.method import Method, method
 from node.rpc.openrpc import document_of
 
@@ -30,7 +30,9 @@ class Rpc:
         return MethodNames(sorted(self._methods()))
 
     @method("rpc_discover", aliases=("rpc.discover",))
-    def discover(self) -> Annotated[Json, Schema({"type": "object", "title": "OpenRPC document"})]:
+    def discover(
+        self,
+    ) -> Annotated[object, Schema({"type": "object", "title": "OpenRPC document"})]:
         """Return a description of all methods, their parameters and results (OpenRPC)."""
         if self._document is None:
             self._document = document_of(self._methods(), self._version)

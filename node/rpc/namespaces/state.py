@@ -9,7 +9,6 @@ from node.rpc.backend import RuntimeVersion, StateBackend, StorageChanges
 from node.rpc.errors import invalid_parameter
 from node.rpc.feeds import NOTHING, Subscription
 from node.rpc.json_codecs import Schema
-from node.rpc.json_types import Json
 from node.rpc.method import method, subscription
 from node.rpc.slices import Slices
 from primitives.types import Digest, Height, StorageKey
@@ -99,7 +98,7 @@ class State:
     @method("state_getMetadata")
     def get_metadata(
         self, at: Digest | None = None
-    ) -> Annotated[Json, Schema({"type": "object", "title": "Metadata"})]:
+    ) -> Annotated[object, Schema({"type": "object", "title": "Metadata"})]:
         """Return every call, event, error and storage item with its types."""
         return self._backend.metadata(at)
 

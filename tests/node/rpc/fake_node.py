@@ -1,0 +1,248 @@
+"""A node in memory for the RPC to talk to: a chain of a few blocks, a mempool, a key."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from chain.mempool import AlreadyKnown
+from node.rpc.backend import (
+    ChainProperties,
+    ExtrinsicStatus,
+    FeeInfo,
+    Health,
+    PeerInfo,
+    RuntimeVersion,
+    StatePruned,
+    StatusKind,
+    StorageChanges,
+    SyncState,
+    UnknownBlock,
+    UnknownCall,
+)
+from node.rpc.feeds import Broadcast, Feed
+from node.rpc.json_types import Json
+from primitives.block import Block, Header, Receipt
+from primitives.codec import ACCOUNT, AMOUNT, Description, Plain
+from primitives.crypto import Purpose, keyed_hash
+from primitives.errors import DecodeError, InvalidExtrinsic, LoopinError
+from primitives.types import (
+    AccountId,
+    Balance,
+    Digest,
+    Epoch,
+    Height,
+    Millis,
+    Nonce,
+    PublicKey,
+    SpecVersion,
+    StorageKey,
+    View,
+    Weight,
+)
+
+ALICE = AccountId(bytes([1]) * 32)
+BOB = AccountId(bytes([2]) * 32)
+NODE_KEY = PublicKey(bytes([9]) * 32)
+KEY = StorageKey(b"balances.free:alice")
+VALUE = b"\x2a"
+HEADS = 5
+FINAL = 3
+TRANSFER = b"transfer of alice"
+GARBLED = b"garbled"
+UNPAID = b"unpaid"
+
+
+def digest(number: int) -> Digest:
+    return Digest(bytes([number]) * 32)
+
+
+def header(height: int, parent: Digest) -> Header:
+    return Header(
+        parent_hash=parent,
+        height=Height(height),
+        view=View(height + 1),
+        epoch=Epoch(0),
+        timestamp=Millis(1_700_000_000_000 + height),
+        author=ALICE,
+        state_root=digest(7),
+        extrinsics_root=digest(8),
+        receipts_root=digest(9),
+        vrf_proof=b"\x01" * 80,
+    )
+
+
+class Unpaid(InvalidExtrinsic):
+    """The account cannot pay the fee."""
+
+
+@dataclass
+class FakeNode:
+    node_name: str = "LooPIN"
+    node_version: str = "0.1.0"
+    chain_name: str = "Development"
+    chain_type: str = "Development"
+    properties: ChainProperties = field(default_factory=lambda: ChainProperties(42, 9, "LOOP"))
+    new_heads: Broadcast[Header] = field(default_factory=Broadcast)
+    final_heads: Broadcast[Header] = field(default_factory=Broadcast)
+    storage_changes: Broadcast[StorageChanges] = field(default_factory=Broadcast)
+    blocks: list[Block] = field(default_factory=list)
+    state: dict[StorageKey, bytes] = field(default_factory=lambda: {KEY: VALUE})
+    waiting: list[bytes] = field(default_factory=list)
+    watched: list[Feed[ExtrinsicStatus]] = field(default_factory=list)
+    submissions: list[int] = field(default_factory=list)
+    """How many extrinsics came at once, each time."""
+    is_syncing: bool = False
+    spec_version: SpecVersion = SpecVersion(3)
+
+    def __post_init__(self) -> None:
+        parent = digest(0)
+        for height in range(HEADS):
+            block = Block(header(height, parent), (TRANSFER,) if height else ())
+            self.blocks.append(block)
+            parent = block.hash
+
+    # system
+
+    def health(self) -> Health:
+        return Health(peers=2, is_syncing=self.is_syncing, should_have_peers=True)
+
+    def local_peer_id(self) -> str:
+        return "12D3KooWExample"
+
+    def listen_addresses(self) -> Sequence[str]:
+        return ["/ip4/127.0.0.1/tcp/30333"]
+
+    def peers(self) -> Sequence[PeerInfo]:
+        return [PeerInfo("12D3KooWOther", "Authority", self.best_hash(), Height(4))]
+
+    def roles(self) -> Sequence[str]:
+        return ["Authority"]
+
+    def sync_state(self) -> SyncState:
+        return SyncState(Height(0), Height(4), Height(4))
+
+    def next_nonce(self, account: AccountId) -> Nonce:
+        return Nonce(7 if account == ALICE else 0)
+
+    # chain
+
+    def best_hash(self) -> Digest:
+        return self.blocks[-1].hash
+
+    def final_hash(self) -> Digest:
+        return self.blocks[FINAL].hash
+
+    def find_hash(self, height: Height) -> Digest | None:
+        return self.blocks[height].hash if height < len(self.blocks) else None
+
+    def find_header(self, block: Digest) -> Header | None:
+        found = self.find_block(block)
+        return None if found is None else found.header
+
+    def find_block(self, block: Digest) -> Block | None:
+        return next((known for known in self.blocks if known.hash == block), None)
+
+    def find_receipts(self, block: Digest) -> Sequence[Receipt] | None:
+        if self.find_block(block) is None:
+            return None
+        event: Plain = ["balances.Transferred", ALICE, BOB, 2**60]
+        return [
+            Receipt("", Balance(0), Weight(10), ()),
+            Receipt("balances.InsufficientBalance", Balance(2**60), Weight(20), (event,)),
+            Receipt("", Balance(0), Weight(30), ()),
+        ]
+
+    def find_certificate(self, block: Digest) -> bytes | None:
+        return b"certificate" if block == self.final_hash() else None
+
+    def event_fields(self, name: str) -> Sequence[Description] | None:
+        assert name == "balances.Transferred"
+        return [
+            {"name": "sender", **ACCOUNT.description},
+            {"name": "recipient_account", **ACCOUNT.description},
+            {"name": "amount", **AMOUNT.description},
+        ]
+
+    # state
+
+    def _require(self, at: Digest | None) -> None:
+        if at is not None and self.find_block(at) is None:
+            raise UnknownBlock(at.hex())
+        if at == self.blocks[0].hash:
+            raise StatePruned(at.hex())
+
+    def storage(self, key: StorageKey, at: Digest | None) -> bytes | None:
+        self._require(at)
+        return self.state.get(key)
+
+    def keys(
+        self, prefix: bytes, count: int, start_after: bytes, at: Digest | None
+    ) -> Sequence[StorageKey]:
+        self._require(at)
+        found = [key for key in sorted(self.state) if key.startswith(prefix) and key > start_after]
+        return found[:count]
+
+    def prove(self, key: StorageKey, at: Digest) -> bytes:
+        self._require(at)
+        return b"proof of " + key
+
+    def runtime_version(self, at: Digest | None) -> RuntimeVersion:
+        self._require(at)
+        return RuntimeVersion("loopin", self.spec_version, 1, "loopin-py", self.node_version)
+
+    def metadata(self, at: Digest | None) -> Json:
+        self._require(at)
+        return {"modules": []}
+
+    async def call(self, name: str, arguments: bytes, at: Digest | None) -> bytes:
+        self._require(at)
+        if name != "Core_echo":
+            raise UnknownCall(name)
+        return arguments
+
+    # author and payment
+
+    def _submit(self, extrinsic: bytes) -> Digest | LoopinError:
+        if extrinsic == GARBLED:
+            return DecodeError("truncated")
+        if extrinsic == UNPAID:
+            return Unpaid(5)
+        if extrinsic in self.waiting:
+            return AlreadyKnown(extrinsic.hex())
+        self.waiting.append(extrinsic)
+        return keyed_hash(Purpose.EXTRINSIC, extrinsic)
+
+    async def submit(self, extrinsics: Sequence[bytes]) -> Sequence[Digest | LoopinError]:
+        self.submissions.append(len(extrinsics))
+        return [self._submit(extrinsic) for extrinsic in extrinsics]
+
+    async def submit_and_watch(self, extrinsic: bytes) -> Feed[ExtrinsicStatus]:
+        answer = self._submit(extrinsic)
+        if isinstance(answer, LoopinError):
+            raise answer
+        feed = Feed[ExtrinsicStatus](16)
+        feed.put(ExtrinsicStatus(StatusKind.READY))
+        self.watched.append(feed)
+        return feed
+
+    def pending(self, count: int) -> Sequence[bytes]:
+        return self.waiting[:count]
+
+    def rotate_keys(self) -> bytes:
+        return NODE_KEY + NODE_KEY
+
+    def has_key(self, public_key: PublicKey, key_type: str) -> bool:
+        return public_key == NODE_KEY and key_type == "cons"
+
+    async def query_fee(self, extrinsic: bytes, at: Digest | None) -> FeeInfo:
+        self._require(at)
+        if extrinsic == GARBLED:
+            raise DecodeError("truncated")
+        return FeeInfo(Weight(20), len(extrinsic), Balance(2**60))
+
+    # what tests do to it
+
+    def add_block(self) -> Block:
+        block = Block(header(len(self.blocks), self.best_hash()), ())
+        self.blocks.append(block)
+        self.new_heads.publish(block.header)
+        return block
