@@ -28,9 +28,6 @@ Changes: TypeAlias = list[tuple[bytes, bytes | None]]
 KeyChanges: TypeAlias = dict[bytes, bytes | None]
 """Key hash to value hash, or None where the key is absent."""
 
-SPLICES_MAX = 8
-"""Above so many changes to one bucket, sorting it anew is cheaper than splicing each."""
-
 
 class Branch(NamedTuple):
     """A node with more than 16 entries below it, and the hashes of its children."""
@@ -73,11 +70,28 @@ def change_page(page: Page, depth: int, changes: Changes, replaced: KeyChanges) 
         if len(changes) == 1:
             return _change_one_child(page, depth, changes, replaced)
         return _change_branch(page, depth, changes, replaced)
-    if len(changes) > SPLICES_MAX:
-        page = _merge(page, changes, replaced)
-    else:
-        page = _splice(page, changes, replaced)
-    return page if len(page) <= BUCKET_BYTES_MAX else build_page(page, depth)
+    if len(changes) == 1:
+        return change_bucket(page, depth, *changes[0], replaced)
+    return build_page(_merge(page, changes, replaced), depth)
+
+
+def change_bucket(
+    page: bytes, depth: int, key_hash: bytes, value_hash: bytes | None, replaced: KeyChanges
+) -> Page:
+    """Do what ``change_page`` does for a single change to a bucket."""
+    at = page.find(key_hash)
+    if at & 63:
+        at = find_entry(page, key_hash)
+    if at >= 0:
+        replaced[key_hash] = page[at + DIGEST_BYTES : at + ENTRY_BYTES]
+        if value_hash is None:
+            return page[:at] + page[at + ENTRY_BYTES :]
+        return page[: at + DIGEST_BYTES] + value_hash + page[at + ENTRY_BYTES :]
+    if value_hash is None:
+        return page
+    replaced[key_hash] = None
+    at = _place_of(page, key_hash)
+    return build_page(page[:at] + key_hash + value_hash + page[at:], depth)
 
 
 def build_page(entries: bytes, depth: int) -> Page:
@@ -153,22 +167,6 @@ def _change_branch(branch: Branch, depth: int, changes: Changes, replaced: KeyCh
     kept = bytes(quads)
     digest = keyed_hash(Purpose.STATE_NODE, kept)
     return Branch(tuple(children), count, bytes(nodes), kept, digest)
-
-
-def _splice(page: bytes, changes: Changes, replaced: KeyChanges) -> bytes:
-    for key_hash, value_hash in changes:
-        at = find_entry(page, key_hash)
-        if at >= 0:
-            replaced[key_hash] = page[at + DIGEST_BYTES : at + ENTRY_BYTES]
-            if value_hash is not None:
-                page = page[: at + DIGEST_BYTES] + value_hash + page[at + ENTRY_BYTES :]
-            else:
-                page = page[:at] + page[at + ENTRY_BYTES :]
-        elif value_hash is not None:
-            replaced[key_hash] = None
-            at = _place_of(page, key_hash)
-            page = page[:at] + key_hash + value_hash + page[at:]
-    return page
 
 
 def _merge(page: bytes, changes: Changes, replaced: KeyChanges) -> bytes:
