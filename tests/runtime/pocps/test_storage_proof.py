@@ -4,7 +4,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,29 +16,8 @@ from runtime.pocps.storage_proof import (
     leaf_digest,
     seal_chunk,
 )
+from tests.runtime.pocps import reference_proof as reference
 from tests.runtime.pocps.provers import ALICE, BOB, START, STORAGE, answer, check
-
-
-def seal_slowly(
-    class_id: int, provider: bytes, position: int, *, labels: int, passes: int
-) -> bytes:
-    """The seal with every pass kept, and the code of the chain left out."""
-
-    def keyed(purpose: str, data: bytes) -> Any:
-        return blake3(data, key=blake3(f"loopin/{purpose}/1".encode()).digest())
-
-    seed = class_id.to_bytes(4, "big") + provider + position.to_bytes(8, "big")
-    stream = keyed("storage seal", seed).digest(length=32 * labels)
-    rows = [[stream[32 * i : 32 * i + 32] for i in range(labels)]]
-    for _ in range(passes):
-        old, new = rows[-1], list[bytes]()
-        for i in range(labels):
-            left = new[i - 1] if i else old[-1]
-            j = int.from_bytes(left[:4], "big") % labels
-            third = new[j] if j < i else old[j]
-            new.append(keyed("storage label", left + old[i] + third).digest())
-        rows.append(new)
-    return b"".join(rows[-1])
 
 
 @settings(deadline=None)
@@ -58,7 +36,9 @@ def test_a_sealed_chunk_is_what_the_definition_says(
     chunk = seal_chunk(resource, AccountId(provider), position)
 
     assert len(chunk) == resource.chunk_bytes
-    assert chunk == seal_slowly(class_id, provider, position, labels=labels, passes=passes)
+    assert chunk == reference.seal(
+        class_id=class_id, provider=provider, position=position, labels=labels, passes=passes
+    )
 
 
 def test_no_two_positions_providers_or_classes_share_a_chunk() -> None:
