@@ -5,7 +5,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import plyvel
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -33,6 +32,11 @@ from chain.store_reader import (
 from chain.store_schema import META_SCHEMA, Place
 from primitives.types import AccountId, Digest, Height
 from tests.chain.final_blocks import ACCOUNTS, EPOCH_BLOCKS, FinalBlocks
+
+try:
+    import plyvel
+except ModuleNotFoundError:
+    import plyvel_next as plyvel
 
 SPEC = b'{"name": "test"}'
 

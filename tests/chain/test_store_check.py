@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import plyvel
 import pytest
 
 from chain.store import Store
@@ -29,6 +28,11 @@ from chain.store_schema import (
 )
 from primitives.types import Digest, Height
 from tests.chain.final_blocks import FinalBlocks
+
+try:
+    import plyvel
+except ModuleNotFoundError:
+    import plyvel_next as plyvel
 
 COUNT = 12
 KEEP = 5
