@@ -12,6 +12,7 @@ from consensus.simplex.events import (
     Broadcast,
     Report,
     RequestProposal,
+    SetTimer,
 )
 from consensus.simplex.machine import Simplex
 from consensus.simplex.messages import (
@@ -93,7 +94,7 @@ class Liar(Node):
 
 
 class EquivocatingLeader(Liar):
-    """As leader shows one half one block and the other half another, and votes for both."""
+    """As leader shows one half one block and the other half another, then each both."""
 
     def propose(self, request: RequestProposal, machine: Simplex) -> None:
         if self.machine is not machine:
@@ -103,6 +104,11 @@ class EquivocatingLeader(Liar):
             if proposal is not None:
                 self.tell(self.sign(notarize_of(proposal)), half)
                 self.tell(self.sign(finalize_of(proposal)), half)
+                self.later(15, lambda late=proposal: self.show_all(late))  # type: ignore[misc] # bound
+
+    def show_all(self, proposal: Proposal) -> None:
+        self.tell(proposal, self.everybody(), self.blocks[proposal.block])
+        self.tell(self.sign(notarize_of(proposal)), self.everybody())
 
 
 class DoubleVoter(Liar):
@@ -228,7 +234,8 @@ class GarbageCertifier(Liar):
     """Makes certificates without a quorum, with wrong bitmaps, and of other views."""
 
     def on_message(self, sender: int, message: Message) -> None:
-        if isinstance(message, Certificate):
+        table = self.world.chain.table(message.epoch)
+        if isinstance(message, Certificate) and self.world.is_valid(table, message):
             self.tell(self.spoil(message), self.everybody())
         super().on_message(sender, message)
 
@@ -308,6 +315,30 @@ class TwoFaced(Liar):
         super().do(action)
 
 
+class Usurper(Liar):
+    """Proposes a good block in every view, whoever leads it, and votes for it."""
+
+    def do(self, action: Action) -> None:
+        super().do(action)
+        machine = self.machine
+        if not isinstance(action, SetTimer) or machine.position is None:
+            return
+        found = machine.views.find_parent(action.view)
+        if found is None or found[1] not in self.blocks:
+            return
+        parent_view, parent = found
+        height = Height(self.blocks[parent].height + 1)
+        block = self.build(RequestProposal(action.view, parent, height))
+        self.world.checkers.on_block(block)
+        self.blocks[block.digest] = block
+        epoch, position = machine.config.epoch, machine.position
+        proposal = self.sign(
+            Proposal(epoch, action.view, parent_view, parent, block.digest, position, NOTHING)
+        )
+        self.tell(proposal, self.everybody(), block)
+        self.tell(self.sign(notarize_of(proposal)), self.everybody())
+
+
 class Amnesiac(Liar):
     """Loses its journal again and again, and starts as if nothing had been said."""
 
@@ -365,6 +396,7 @@ LIES: tuple[type[Liar], ...] = (
     GarbageCertifier,
     BadBlockMaker,
     TwoFaced,
+    Usurper,
     Amnesiac,
     Flooder,
 )

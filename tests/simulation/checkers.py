@@ -99,8 +99,21 @@ class Checkers:
             for other, block in sorted(self.notarized.items()):
                 self.not_around(place, certificate.block, other, block)
         self.one_block(self.notarized, place, certificate.block)
+        self.by_its_leader(certificate)
         for other, block in sorted(self.finalized.items()):
             self.not_around(other, block, place, certificate.block)
+
+    def by_its_leader(self, certificate: Certificate) -> None:
+        """A certified block is the work of its view's leader, or the boundary block again."""
+        assert certificate.block is not None
+        block = self.blocks.get(certificate.block)
+        if block is None or block.height == self.world.chain.last_height(certificate.epoch):
+            return
+        if block.view != certificate.view:
+            raise Violation(f"a block of view {block.view} is certified in view {certificate.view}")
+        leader = self.world.leader(certificate.epoch, certificate.view)
+        if leader is not None and block.author != leader:
+            raise Violation(f"view {certificate.view} is certified for another than its leader")
 
     @staticmethod
     def one_block(

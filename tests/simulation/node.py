@@ -33,9 +33,8 @@ from consensus.simplex.events import (
 from consensus.simplex.machine import Simplex
 from consensus.simplex.messages import Certificate, Message, Proposal
 from consensus.simplex.verification import InvalidMessage, verify_message
-from primitives.crypto import Purpose, keyed_hash
 from primitives.types import Digest, Epoch, Height, Millis
-from tests.simulation.world import GENESIS, Block, account_of, execute, key_of
+from tests.simulation.world import GENESIS, Block, account_of, execute, key_of, randomness_of
 
 if TYPE_CHECKING:
     from tests.simulation.simulator import Simulator
@@ -113,7 +112,7 @@ class Node:
             genesis=chain.genesis,
             epoch=epoch,
             table=chain.table(epoch),
-            randomness=keyed_hash(Purpose.BEACON, root),
+            randomness=randomness_of(root),
             root=root,
             root_height=Height(root_height),
             last_height=chain.last_height(epoch),

@@ -12,13 +12,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
+from consensus.simplex.elector import Elector
 from consensus.simplex.messages import Message, encode_message
 from primitives.crypto import Purpose, keyed_hash
 from primitives.power_table import PowerTable
+from primitives.types import AccountId, View
 from tests.simulation.byzantine import LIES, Liar
 from tests.simulation.checkers import Checkers, Violation
 from tests.simulation.node import Envelope, Node, is_acceptable
-from tests.simulation.world import SIZES, Chain, Faults
+from tests.simulation.world import SIZES, Chain, Faults, randomness_of
 
 LIVENESS_VIEWS = 60
 """Views within which, after the network heals, every honest validator must have advanced."""
@@ -43,6 +45,8 @@ class Plan:
     liars: int | None = None
     are_liars_many: bool = False
     faults: Faults | None = None
+    heal_at: int | None = None
+    table: type[PowerTable] = PowerTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,8 @@ class Simulator:
         self.chain = Chain(rng, size, frozenset(liars))
         self.chain.are_liars_many = self.plan.are_liars_many
         self.checkers = Checkers(self)
-        self.heal_at = rng.choice((300, 1200, 2500))
+        self.chain.table_class = self.plan.table
+        self.heal_at = self.plan.heal_at or rng.choice((300, 1200, 2500))
         self.time = 0
         self.sequence = 0
         self.heap: list[tuple[int, int, int, Callable[[], None]]] = []
@@ -166,6 +171,14 @@ class Simulator:
             answer = self._valid[key] = is_acceptable(table, self.chain.genesis, message)
         return answer
 
+    def leader(self, epoch: int, view: View) -> AccountId | None:
+        """Return whom the elector names, once the epoch's randomness is final somewhere."""
+        root = self.checkers.final_at.get(epoch * self.chain.epoch_length)
+        if root is None:
+            return None
+        table = self.chain.table(epoch)
+        return table[Elector(table, randomness_of(root)).leader(view)].account
+
     # The trace
 
     def record(self, sender: int, recipient: int, envelope: Envelope) -> None:
@@ -192,7 +205,7 @@ class Simulator:
         """Live the whole history. Raises: Failure."""
         try:
             self._run()
-        except AssertionError as error:
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, name the seed
             lines = "\n".join(self.last)
             again = f"make simulate SEED={self.seed}"
             raise Failure(f"{type(error).__name__}: {error}\n{lines}\n{again}") from error

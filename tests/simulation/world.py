@@ -57,6 +57,11 @@ def execute(state_root: Digest, payload: bytes) -> Digest:
     return keyed_hash(Purpose.STATE_NODE, state_root + payload)
 
 
+def randomness_of(root: Digest) -> Digest:
+    """Return the randomness of the epoch that builds on ``root``: a stand-in for the beacon."""
+    return keyed_hash(Purpose.BEACON, root)
+
+
 GENESIS = Block(
     Digest(bytes(32)), Height(0), Epoch(0), View(0), AccountId(bytes(32)), b"", ORIGIN_STATE
 )
@@ -115,6 +120,7 @@ class Chain:
         self.epoch_length = rng.choice((2, 3, 5, 8))
         self._weight_seed = rng.randbytes(8)
         self._tables: dict[int, tuple[PowerTable, tuple[int, ...]]] = {}
+        self.table_class = PowerTable
         self.are_liars_many = False
         """Whether the liars may weigh a third and more: for testing the checkers."""
 
@@ -154,7 +160,7 @@ class Chain:
             )
             for index in members
         )
-        return PowerTable(validators), tuple(members)
+        return self.table_class(validators), tuple(members)
 
     def _tame(self, weights: dict[int, int]) -> None:
         """Make the liars weigh less than a third, and as close to it as whole numbers go."""
