@@ -53,9 +53,14 @@ async def echo(stream: INetStream) -> None:
     await stream.write(data)
 
 
-def quiet_config(**settings: int) -> ConnectionConfig:
-    limits = {"min_connections": 0, "low_watermark": 0, **settings}
-    return ConnectionConfig(**limits)
+def quiet_config(*, max_connections: int = 300) -> ConnectionConfig:
+    """Ask libp2p to leave connections to us, as far as it can be asked."""
+    return ConnectionConfig(
+        min_connections=0,
+        low_watermark=0,
+        high_watermark=max_connections,
+        max_connections=max_connections,
+    )
 
 
 def stock_host(number: int, config: ConnectionConfig | None = None) -> BasicHost:

@@ -229,7 +229,7 @@ async def test_gate_lets_friends_through_the_validators_port_and_nobody_else() -
 
 async def test_stock_host_with_many_idle_sockets_lets_nobody_in() -> None:
     # As many places as the idle sockets of this test; the default is 300.
-    server = stock_host(SERVER, quiet_config(max_connections=40, high_watermark=40))
+    server = stock_host(SERVER, quiet_config(max_connections=40))
     client = stock_host(FRIEND, quiet_config())
     async with running(server) as address, running(client):
         idle = [await raw_socket(address) for _ in range(40)]
@@ -281,7 +281,7 @@ async def reconnect(
 
 async def test_stock_host_never_gives_back_the_place_of_a_closed_connection() -> None:
     # As many places as times; the default is 300.
-    server = stock_host(SERVER, quiet_config(max_connections=3, high_watermark=3))
+    server = stock_host(SERVER, quiet_config(max_connections=3))
     client = stock_host(FRIEND, quiet_config())
     async with running(server) as address, running(client):
         await reconnect(client, server, address, times=3)
