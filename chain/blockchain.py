@@ -102,6 +102,10 @@ class Blockchain:
             raise UnknownBlock(f"0x{block_hash.hex()}")
         return self._stored_header(height)
 
+    def final_header_at(self, height: Height) -> Header:
+        """Return the header of a final block. Raises: UnknownHeight."""
+        return self._stored_header(height)
+
     def block(self, block_hash: Digest) -> Block:
         """Return a final or unfinalized block. Raises: UnknownBlock, HistoryPruned."""
         imported = self._imported.get(block_hash)

@@ -98,7 +98,7 @@ class Keystore:
             return self.generate(role)
         if len(known) > 1:
             raise KeyUnreadable(
-                f"{self.folder} holds {len(known)} {role.value} keys: keep one, move the others away"
+                f"{self.folder} holds {len(known)} {role.value} keys: keep one, move the rest"
             )
         return self._load(self._path(role, known[0]), known[0])
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from types import TracebackType
 
 import trio
 
@@ -62,7 +61,7 @@ class SignatureChecker:
     """The worker processes of one node."""
 
     def __init__(self, prefix: bytes, workers: Sequence[_Worker]) -> None:
-        """Used by ``open_signature_checker`` alone."""
+        """Take over running workers; ``open_signature_checker`` starts them."""
         self._prefix = prefix
         self._send, self._idle = trio.open_memory_channel[_Worker](max(1, len(workers)))
         for worker in workers:
@@ -80,35 +79,16 @@ class SignatureChecker:
         async def check_chunk(number: int) -> None:
             start = number * CHUNK_EXTRINSICS
             chunk = extrinsics[start : start + CHUNK_EXTRINSICS]
-            async with _Borrowed(self._send, self._idle) as worker:
+            worker = await self._idle.receive()
+            # A worker left in the middle of an answer would give it to the next who asks.
+            with trio.CancelScope(shield=True):
                 answers[number] = await worker.check(chunk)
+            self._send.send_nowait(worker)
 
         async with trio.open_nursery() as nursery:
             for number in range(len(answers)):
                 nursery.start_soon(check_chunk, number)
         return [answer == 1 for answer in b"".join(answers)]
-
-
-class _Borrowed:
-    """A worker for the length of a ``with`` block; one that was interrupted is not given back."""
-
-    def __init__(
-        self, send: trio.MemorySendChannel[_Worker], idle: trio.MemoryReceiveChannel[_Worker]
-    ) -> None:
-        self._send, self._idle = send, idle
-
-    async def __aenter__(self) -> _Worker:
-        self._worker = await self._idle.receive()
-        return self._worker
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self._send.send_nowait(self._worker)
 
 
 @asynccontextmanager

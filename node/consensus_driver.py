@@ -1,0 +1,408 @@
+"""The driver of the consensus machine: the only consensus code that waits.
+
+One task owns the machine, so there is no lock; everybody else puts inputs into its inbox. Actions
+are carried out in order, and a promise is on disk before any later action.
+
+Invariants: nothing reaches the machine whose signatures were not checked; the inbox is bounded,
+and what peers send is dropped before what this node itself has to say to its machine; at any time
+the machine is that of the epoch above the last final block.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import trio
+
+from chain.blockchain import Imported, UnknownBlock
+from chain.builder import Assignment
+from chain.header_checks import EpochRules
+from chain.unfinalized import TooManyUnfinalized, UnknownState
+from consensus.simplex.config import Config, Timing
+from consensus.simplex.events import (
+    Action,
+    Broadcast,
+    Deliver,
+    Fetch,
+    Fetched,
+    Input,
+    Peer,
+    Persist,
+    Proposed,
+    Received,
+    Report,
+    RequestProposal,
+    RequestVerification,
+    Send,
+    SetTimer,
+    TimerFired,
+    Verified,
+)
+from consensus.simplex.evidence import Evidence
+from consensus.simplex.machine import Simplex, answer_to_ended_epoch
+from consensus.simplex.messages import (
+    CERTIFICATE,
+    Certificate,
+    Message,
+    Proposal,
+    decode_message,
+    encode_message,
+)
+from consensus.simplex.pledges import Record
+from consensus.simplex.verification import verify_message
+from node.chain_service import ChainService
+from node.journal_file import JournalFile
+from primitives.beacon import vrf_input
+from primitives.block import Block
+from primitives.crypto import KeyPair
+from primitives.errors import InvalidBlock
+from primitives.power_table import PowerTable
+from primitives.types import AccountId, Digest, Epoch, Height, Millis, View
+from primitives.vrf import prove, verify
+from runtime.session import UnknownEpoch, epoch_of
+
+INBOX_MAX = 4096
+PEER_INPUTS_MAX = 2048
+"""Peers' messages that wait in the inbox, at most; more are dropped, as a network may."""
+FETCHED_AHEAD_MAX = 64
+"""Missing ancestors of one block that are fetched one by one; more is a matter for sync."""
+DELIVERED_MAX = 256
+"""Finalizations that wait to be written; the machine waits when there are more."""
+MILLIS = 1000
+
+_log = logging.getLogger(__name__)
+
+
+class Network(Protocol):
+    """What the driver needs of the network; nothing here waits but ``fetch``."""
+
+    def broadcast(self, message: bytes) -> None:
+        """Send to every validator and follower."""
+
+    def send(self, peer: Peer, message: bytes) -> None:
+        """Send to one peer, if it is still there."""
+
+    def publish(self, block: Imported) -> None:
+        """Offer a block of our own to everybody, ahead of its proposal."""
+
+    async def fetch(self, block: Digest) -> Block:
+        """Get a block from anybody, however long that takes."""
+
+
+class NoNetwork:
+    """The network of a node that makes its chain alone."""
+
+    def broadcast(self, message: bytes) -> None:
+        """Do nothing: nobody listens."""
+
+    def send(self, peer: Peer, message: bytes) -> None:
+        """Do nothing: nobody listens."""
+
+    def publish(self, block: Imported) -> None:
+        """Do nothing: nobody listens."""
+
+    async def fetch(self, block: Digest) -> Block:
+        """Wait for ever: nobody answers."""
+        await trio.sleep_forever()
+        raise AssertionError(block)
+
+
+@dataclass(frozen=True, slots=True)
+class Voter:
+    """As whom the node votes."""
+
+    account: AccountId
+    consensus: KeyPair
+    vrf: KeyPair
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the driver is told about its chain and its machine."""
+
+    genesis: Digest
+    timing: Timing
+    clock_drift_max: Millis
+    wall_clock: Callable[[], Millis]
+
+
+class _Epoch:
+    """The machine of one epoch, and what belongs to it alone."""
+
+    def __init__(self, machine: Simplex, rules: EpochRules) -> None:
+        self.machine = machine
+        self.rules = rules
+        self.inbox_send, self.inbox = trio.open_memory_channel[Input](INBOX_MAX)
+        self.delivered_send, self.delivered = trio.open_memory_channel[Certificate](DELIVERED_MAX)
+        self.is_final = trio.Event()
+        """Set when every delivered block is final on disk and no more will come."""
+        self.alarm = trio.CancelScope()
+
+
+class ConsensusDriver:
+    """Takes part in consensus, epoch after epoch."""
+
+    def __init__(
+        self,
+        service: ChainService,
+        journal: JournalFile,
+        settings: Settings,
+        *,
+        network: Network,
+        voter: Voter | None,
+        on_evidence: Callable[[Evidence], None] = lambda _: None,
+    ) -> None:
+        self.service = service
+        self.journal = journal
+        self.settings = settings
+        self.network = network
+        self.voter = voter
+        self._on_evidence = on_evidence
+        self._epoch: _Epoch | None = None
+
+    # For the network
+
+    def receive(self, peer: Peer, data: bytes) -> None:
+        """Take a message from a peer.
+
+        Raises: DecodeError, InvalidMessage; both are the peer's fault.
+        """
+        message = decode_message(data)
+        epoch = self._epoch
+        if epoch is None or self._answer_old(peer, message, epoch):
+            return
+        if not epoch.machine.is_wanted(message):
+            return
+        verify_message(epoch.rules.table, self.settings.genesis, message)
+        if epoch.inbox.statistics().current_buffer_used < PEER_INPUTS_MAX:
+            epoch.inbox_send.send_nowait(Received(peer, message))
+
+    @property
+    def view(self) -> View:
+        """The view that this node is in."""
+        return self._epoch.machine.view if self._epoch else View(0)
+
+    @property
+    def epoch(self) -> Epoch:
+        """The epoch that this node is in."""
+        return self._epoch.rules.epoch if self._epoch else Epoch(0)
+
+    @property
+    def table(self) -> PowerTable | None:
+        """Who votes in this epoch."""
+        return self._epoch.rules.table if self._epoch else None
+
+    # The task
+
+    async def run(self) -> None:
+        """Take part for ever.
+
+        Raises: JournalUnusable, WriteFailed: the node must stop.
+        """
+        while True:
+            epoch = self._open_epoch()
+            self._epoch = epoch
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._finalize_delivered, epoch)
+                await self._carry_out(epoch, nursery, epoch.machine.start())
+                while not epoch.machine.is_ended:
+                    event = await epoch.inbox.receive()
+                    await self._carry_out(epoch, nursery, epoch.machine.step(event))
+                epoch.delivered_send.close()
+                await epoch.is_final.wait()
+                nursery.cancel_scope.cancel()
+
+    def _open_epoch(self) -> _Epoch:
+        """Set up the machine of the epoch of the block to come."""
+        chain = self.service.chain
+        length = chain.config.session.epoch_length
+        number = epoch_of(Height(chain.final.height + 1), length)
+        rules = chain.rules(number, chain.final_hash)
+        root_height = Height(rules.first_height - 1)
+        root = chain.final_header_at(root_height)
+        config = Config(
+            genesis=self.settings.genesis,
+            epoch=number,
+            table=rules.table,
+            randomness=rules.randomness,
+            root=root.hash,
+            root_height=root_height,
+            last_height=rules.last_height,
+            key=self.voter.consensus if self.voter else None,
+            timing=self.settings.timing,
+        )
+        if self.journal.is_large:
+            self.journal.rewrite()
+        return _Epoch(Simplex(config, self._records(number)), rules)
+
+    def _records(self, epoch: Epoch) -> tuple[Record, ...]:
+        """Return what the machine of ``epoch`` starts from: the journal, and what is final."""
+        chain = self.service.chain
+        records = tuple(record for record in self.journal.records if record.epoch >= epoch)
+        if chain.final.height == 0 or chain.final.epoch != epoch:
+            return records
+        encoded = chain.store.reads.certificate_at(chain.final.height)
+        return (*records, CERTIFICATE.load(encoded)) if encoded else records
+
+    def _answer_old(self, peer: Peer, message: Message, epoch: _Epoch) -> bool:
+        """Help a peer that is still in an earlier epoch; return whether it is."""
+        if message.epoch >= epoch.rules.epoch:
+            return False
+        boundary = Height((message.epoch + 1) * self.service.chain.config.session.epoch_length)
+        encoded = self.service.chain.store.reads.certificate_at(boundary)
+        if encoded:
+            answer = answer_to_ended_epoch(message, CERTIFICATE.load(encoded))
+            if answer is not None:
+                self.network.send(peer, encode_message(answer))
+        return True
+
+    # Actions
+
+    async def _carry_out(self, epoch: _Epoch, nursery: trio.Nursery, actions: list[Action]) -> None:
+        records: list[Record] = []
+        for action in actions:
+            if isinstance(action, Persist):
+                records.append(action.record)
+                continue
+            if records:
+                await self._persist(records)
+                records = []
+            await self._perform(epoch, nursery, action)
+        if records:
+            await self._persist(records)
+
+    async def _persist(self, records: list[Record]) -> None:
+        """Put records into the journal together: nothing that follows them has been done yet."""
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(self.journal.append, records)
+
+    async def _perform(self, epoch: _Epoch, nursery: trio.Nursery, action: Action) -> None:
+        match action:
+            case Broadcast(message):
+                self._broadcast(message)
+            case Send(recipient, message):
+                self.network.send(recipient, encode_message(message))
+            case SetTimer(view, delay):
+                epoch.alarm.cancel()
+                epoch.alarm = trio.CancelScope()
+                nursery.start_soon(self._fire, epoch, epoch.alarm, view, delay)
+            case RequestProposal():
+                nursery.start_soon(self._propose, epoch, action)
+            case RequestVerification():
+                nursery.start_soon(self._verify, epoch, action)
+            case Fetch(block):
+                nursery.start_soon(self._fetch, epoch, block)
+            case Deliver(certificate):
+                await epoch.delivered_send.send(certificate)
+            case Report(evidence):
+                _log.warning("equivocation=%s", evidence)
+                self._on_evidence(evidence)
+            case Persist():
+                raise AssertionError("records are written before this")
+
+    def _broadcast(self, message: Message) -> None:
+        if isinstance(message, Proposal):
+            imported = self.service.chain.find_imported(message.block)
+            if imported is not None:
+                self.network.publish(imported)
+        self.network.broadcast(encode_message(message))
+
+    async def _fire(
+        self, epoch: _Epoch, alarm: trio.CancelScope, view: View, delay: Millis
+    ) -> None:
+        with alarm:
+            await trio.sleep(delay / MILLIS)
+            await epoch.inbox_send.send(TimerFired(view))
+
+    async def _propose(self, epoch: _Epoch, request: RequestProposal) -> None:
+        assert self.voter is not None, "only a validator is asked for proposals"
+        service, rules = self.service, epoch.rules
+        parent = service.chain.header(request.parent)
+        earliest = Millis(parent.timestamp + service.chain.interval)
+        await trio.sleep(max(0, earliest - self.settings.wall_clock()) / MILLIS)
+        alpha = vrf_input(rules.randomness, rules.epoch, request.view)
+        proof = prove(self.voter.vrf, alpha)
+        assignment = Assignment(
+            parent=request.parent,
+            view=request.view,
+            timestamp=max(earliest, self.settings.wall_clock()),
+            author=self.voter.account,
+            vrf_proof=proof,
+            vrf_output=verify(self.voter.vrf.public, alpha, proof),
+        )
+        try:
+            imported = await service.build(assignment)
+        except (UnknownBlock, UnknownState, TooManyUnfinalized) as error:
+            _log.warning("view=%d not proposed: %s, %s", request.view, error.reason, error)
+            return
+        await service.save_pending(imported.hash)
+        await epoch.inbox_send.send(Proposed(request.view, imported.hash))
+
+    async def _verify(self, epoch: _Epoch, request: RequestVerification) -> None:
+        proposal = request.proposal
+        imported = await self._get(proposal.block)
+        is_valid = imported is not None and self._is_as_proposed(epoch, request, imported)
+        if is_valid:
+            await self.service.save_pending(proposal.block)
+        await epoch.inbox_send.send(Verified(proposal.view, proposal.block, is_valid))
+
+    def _is_as_proposed(
+        self, epoch: _Epoch, request: RequestVerification, imported: Imported
+    ) -> bool:
+        header, proposal = imported.header, request.proposal
+        leader = epoch.rules.table[proposal.signer].account
+        latest = self.settings.wall_clock() + self.settings.clock_drift_max
+        return (
+            header.parent_hash == proposal.parent
+            and (header.epoch, header.view) == (proposal.epoch, proposal.view)
+            and header.height == request.height
+            and header.author == leader
+            and header.timestamp <= latest
+        )
+
+    async def _fetch(self, epoch: _Epoch, block_hash: Digest) -> None:
+        imported = await self._get(block_hash)
+        if imported is None:
+            if not self.service.chain.is_final(block_hash):
+                return
+            height = self.service.chain.header(block_hash).height
+        else:
+            await self.service.save_pending(block_hash)
+            height = imported.header.height
+        await epoch.inbox_send.send(Fetched(block_hash, height))
+
+    async def _get(self, block_hash: Digest) -> Imported | None:
+        """Return a block with its ancestors held, fetching what is missing; None if invalid.
+
+        Also None if it is final already, and so no longer among the unfinalized ones.
+        """
+        chain = self.service.chain
+        missing: list[Block] = []
+        while not chain.has_block(block_hash):
+            block = await self.network.fetch(block_hash)
+            missing.append(block)
+            if len(missing) > FETCHED_AHEAD_MAX:
+                _log.warning("more than %d ancestors are missing; sync has to", FETCHED_AHEAD_MAX)
+                return None
+            block_hash = block.header.parent_hash
+        imported = chain.find_imported(block_hash)
+        for block in reversed(missing):
+            try:
+                imported = await self.service.take(block)
+                await self.service.save_pending(imported.hash)
+            except InvalidBlock as error:
+                _log.warning(
+                    "height=%d invalid block: %s, %s", block.header.height, error.reason, error
+                )
+                return None
+            except (UnknownBlock, UnknownState, UnknownEpoch, TooManyUnfinalized) as error:
+                _log.info("height=%d not taken: %s", block.header.height, error.reason)
+                return None
+        return imported
+
+    async def _finalize_delivered(self, epoch: _Epoch) -> None:
+        async for certificate in epoch.delivered:
+            assert certificate.block is not None, "only blocks are delivered"
+            await self.service.finalize(certificate.block, CERTIFICATE.encode(certificate))
+        epoch.is_final.set()
