@@ -110,6 +110,8 @@ class Layout:
         self.pages[slot] = page
         if self.depth:
             _put_hash(self.rows[-1], slot, hash_page(page), replaced.groups[-1])
+        if type(page) is bytes is type(before) and len(page) == len(before):
+            return
         grown = count_entries(page) - count_entries(before)
         if grown:
             number = slot

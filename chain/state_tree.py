@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from chain.state_layout import Layout, Replaced, built_layout, relaid
-from chain.state_page import Changes, KeyChanges, find_value
+from chain.state_page import KeyChanges, find_value
 from chain.state_proof import STATE_PROOF, hash_key, hash_value
 from chain.state_view import TreeView
 from primitives.errors import LoopinError
@@ -182,27 +182,25 @@ class StateTree:
         self, changes: KeyChanges, replaced: Replaced
     ) -> Generator[None, None, KeyChanges]:
         layout = self._layout
-        by_slot: dict[int, Changes] = {}
-        for number, change in enumerate(changes.items(), start=1):
-            slot = layout.slot_of(change[0])
-            if slot in by_slot:
-                by_slot[slot].append(change)
-            else:
-                by_slot[slot] = [change]
-            if number % (8 * SLICE_KEYS) == 0:
-                yield
         undo: KeyChanges = {}
-        work = 0
-        # In order of slot, neighbours in memory are changed one after the other.
-        for slot in sorted(by_slot):
-            here = by_slot[slot]
-            for start in range(0, len(here), SLICE_KEYS):
-                some = here if len(here) <= SLICE_KEYS else here[start : start + SLICE_KEYS]
-                layout.change_slot(slot, some, undo, replaced)
-                work += len(some)
-                if work >= SLICE_KEYS:
-                    work = 0
-                    yield
+        # In order of key hash, what belongs to one slot is together, and neighbours in memory
+        # are changed one after the other.
+        key_hashes = sorted(changes)
+        yield
+        slots = [layout.slot_of(key_hash) for key_hash in key_hashes]
+        yield
+        start, count = 0, len(key_hashes)
+        pause = SLICE_KEYS
+        while start < count:
+            slot, stop = slots[start], start + 1
+            while stop < count and slots[stop] == slot and stop - start < SLICE_KEYS:
+                stop += 1
+            here = [(key_hash, changes[key_hash]) for key_hash in key_hashes[start:stop]]
+            layout.change_slot(slot, here, undo, replaced)
+            start = stop
+            if start >= pause:
+                pause = start + SLICE_KEYS
+                yield
         return undo
 
     def _hash_rows(self, replaced: Replaced) -> Generator[None, None, Digest]:
