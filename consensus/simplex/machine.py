@@ -46,21 +46,16 @@ from consensus.simplex.events import (
 )
 from consensus.simplex.messages import (
     Certificate,
-    Finalize,
     Kind,
     Message,
-    Notarize,
-    Nullify,
     Proposal,
     Request,
-    Signed,
     Vote,
-    proposal_bytes,
-    signed_bytes,
 )
 from consensus.simplex.pledges import Floor, Pledges, Record
 from consensus.simplex.views import Views, ViewState, contradiction, kind_of
-from primitives.types import UINT64_MAX, Digest, Height, Millis, Signature, View
+from consensus.simplex.voice import Voice
+from primitives.types import UINT64_MAX, Digest, Height, Millis, View
 
 
 class Simplex:
@@ -75,11 +70,14 @@ class Simplex:
         self.is_ended = False
         """Whether the boundary block was delivered: the machine has nothing more to do."""
         self.elector = Elector(config.table, config.randomness)
-        found = None if config.key is None else config.table.find_position(config.key.public)
-        self.position = found
+        own = None if config.key is None else config.table.find_position(config.key.public)
+        self.position = own
         """Where this validator stands in the table; None for a follower."""
         self.building: tuple[View, Digest] | None = None
         """View and block of the parent for which a proposal was asked."""
+        self._voice: Voice | None = None
+        if config.key is not None and self.position is not None:
+            self._voice = Voice(config, config.key, self.position, self.pledges)
         self._blocks = Blocks(config.root, config.root_height, config.last_height)
         self._catch_up = CatchUp(config.epoch, self.views, config.limits)
         self._delivered = View(0)
@@ -318,14 +316,10 @@ class Simplex:
             self._propose(parent_view, parent, block)
 
     def _propose(self, parent_view: View, parent: Digest, block: Digest) -> None:
-        assert self.position is not None
-        epoch, view = self.config.epoch, self.view
-        text = proposal_bytes(self.config.genesis, epoch, view, parent_view, parent, block)
-        proposal = Proposal(
-            epoch, view, parent_view, parent, block, self.position, self._sign(text)
-        )
+        assert self._voice is not None
+        proposal = self._voice.propose(self.view, parent_view, parent, block)
         self.views.at(self.view).proposal = proposal
-        self._say(proposal)
+        self._actions += self._voice.say(proposal)
         self._vote(Kind.NOTARIZE, self.view, block)
 
     def _consider(self, state: ViewState, proposal: Proposal) -> None:
@@ -448,28 +442,10 @@ class Simplex:
 
     def _vote(self, kind: Kind, view: View, block: Digest | None) -> None:
         """Sign a vote, write it down, say it, and count it."""
-        if self.position is None:
-            return
-        epoch, position = self.config.epoch, self.position
-        text = signed_bytes(self.config.genesis, kind, epoch, view, block)
-        signature = self._sign(text)
-        vote: Vote
-        if block is None:
-            vote = Nullify(epoch, view, position, signature)
-        elif kind is Kind.NOTARIZE:
-            vote = Notarize(epoch, view, block, position, signature)
-        else:
-            vote = Finalize(epoch, view, block, position, signature)
-        self._say(vote)
-        self._count(vote)
-
-    def _sign(self, text: bytes) -> Signature:
-        assert self.config.key is not None
-        return self.config.key.sign(text)
-
-    def _say(self, message: Signed) -> None:
-        self.pledges.record(message)
-        self._actions += [Persist(message), Broadcast(message)]
+        if self._voice is not None:
+            vote = self._voice.vote(kind, view, block)
+            self._actions += self._voice.say(vote)
+            self._count(vote)
 
     # Keeping
 

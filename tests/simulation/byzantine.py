@@ -24,6 +24,7 @@ from consensus.simplex.messages import (
     Nullify,
     Proposal,
     Request,
+    Signed,
     Vote,
     bitmap,
     message_bytes,
@@ -35,7 +36,7 @@ from tests.simulation.world import Block, key_of
 if TYPE_CHECKING:
     from tests.simulation.simulator import Simulator
 
-V = TypeVar("V", Proposal, Notarize, Nullify, Finalize)
+V = TypeVar("V", bound=Proposal | Notarize | Nullify | Finalize)
 NOTHING = Signature(bytes(64))
 
 
@@ -216,11 +217,10 @@ class Impersonator(Liar):
         if isinstance(message, Proposal | Notarize | Nullify | Finalize) and rng.random() < 0.4:
             table = self.world.chain.table(message.epoch)
             name = rng.randrange(len(table) + 1)
-            if isinstance(message, Proposal | Notarize):
-                message_as = replace(message, block=Digest(rng.randbytes(32)), signer=name)
-            else:
-                message_as = replace(message, signer=name)
-            self.tell(self.sign(message_as), self.everybody())
+            forged: Signed = replace(message, signer=name)
+            if isinstance(forged, Proposal | Notarize):
+                forged = replace(forged, block=Digest(rng.randbytes(32)))
+            self.tell(self.sign(forged), self.everybody())
             own = self.machine.position
             if own is not None and isinstance(message, Proposal):
                 self.tell(

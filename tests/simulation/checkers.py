@@ -1,4 +1,4 @@
-"""What must hold after every action of every honest validator, whatever the network and the liars do.
+"""What must hold after every action of an honest validator, whatever the liars do.
 
 Each check raises ``Violation`` with a sentence. The checkers see everything: all blocks that
 anybody built, all certificates that any honest validator took, everything that one ever signed.
@@ -69,7 +69,7 @@ class Checkers:
     def require_journalled(self, node: "Node", message: Signed) -> None:
         """A word that leaves is on the disk: looked for in the bytes behind the last fsync."""
         kept = bytes(node.journal[: node.synced])
-        if message.signature not in kept:
+        if kept.find(message.signature) < 0:
             raise Violation(f"{node.index} says {message} before it is in the journal")
 
     def on_word(self, node: "Node", message: Signed) -> None:

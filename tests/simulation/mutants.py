@@ -18,6 +18,7 @@ from consensus.simplex.messages import (
     Certificate,
     Finalize,
     Kind,
+    Message,
     Notarize,
     Nullify,
     Proposal,
@@ -26,6 +27,7 @@ from consensus.simplex.messages import (
 )
 from consensus.simplex.pledges import Pledges, Record
 from consensus.simplex.views import Ballot, Views, ViewState, kind_of
+from consensus.simplex.voice import Voice
 from primitives.power_table import PowerTable
 from primitives.types import Digest, Height, View
 from tests.simulation import byzantine
@@ -42,6 +44,7 @@ class Mutant(Simplex):
     elector_class: ClassVar[type[Elector]] = Elector
     blocks_class: ClassVar[type[Blocks]] = Blocks
     catch_up_class: ClassVar[type[CatchUp]] = CatchUp
+    voice_class: ClassVar[type[Voice]] = Voice
     forgets: ClassVar[type[Signed] | None] = None
 
     def __init__(self, config: Config, journal: tuple[Record, ...] = ()) -> None:
@@ -52,6 +55,8 @@ class Mutant(Simplex):
         self.views.__class__ = self.views_class
         self.elector.__class__ = self.elector_class
         self._blocks.__class__ = self.blocks_class
+        if self._voice is not None:
+            self._voice.__class__ = self.voice_class
         self._catch_up.__class__ = self.catch_up_class
 
 
@@ -138,20 +143,30 @@ class ForgetsNotarizes(Mutant):
     forgets = Notarize
 
 
+class _HastyVoice(Voice):
+    __slots__ = ()
+
+    def say(self, message: Signed) -> list[events.Action]:
+        return super().say(message)[::-1]
+
+
 class SpeaksBeforeWriting(Mutant):
     """Sends first and writes down afterwards."""
 
-    def _say(self, message: Signed) -> None:
-        self.pledges.record(message)
-        self._actions += [events.Broadcast(message), events.Persist(message)]
+    voice_class = _HastyVoice
+
+
+class _FleetingVoice(Voice):
+    __slots__ = ()
+
+    def say(self, message: Signed) -> list[events.Action]:
+        return super().say(message)[1:]
 
 
 class WritesNothing(Mutant):
     """Never writes down what it says."""
 
-    def _say(self, message: Signed) -> None:
-        self.pledges.record(message)
-        self._actions.append(events.Broadcast(message))
+    voice_class = _FleetingVoice
 
 
 class HalfTable(PowerTable):
@@ -192,7 +207,7 @@ class CountsReplays(Mutant):
 
     views_class = _GreedyViews
 
-    def is_wanted(self, message: events.Message) -> bool:
+    def is_wanted(self, message: Message) -> bool:
         return True
 
 
@@ -246,7 +261,7 @@ class TakesAnyLeader(Mutant):
             return
         super()._on_proposal(sender, proposal)
 
-    def is_wanted(self, message: events.Message) -> bool:
+    def is_wanted(self, message: Message) -> bool:
         return True
 
 

@@ -310,14 +310,14 @@ class Node:
             del self.wanted[digest]
             for held in self.lineage(digest):
                 self.blocks[held] = self.found(held)
-            height = self.found(digest).height
-            machine = self.machine
+            self.tell_fetched(Fetched(digest, self.found(digest).height), self.machine)
 
-            def tell(digest: Digest = digest, height: Height = height) -> None:
-                if self.machine is machine:
-                    self.feed(Fetched(digest, height))
+    def tell_fetched(self, event: Fetched, machine: Simplex) -> None:
+        def tell() -> None:
+            if self.machine is machine:
+                self.feed(event)
 
-            self.later(1, tell)
+        self.later(1, tell)
 
     def first_missing(self, digest: Digest) -> Digest | None:
         while digest not in self.finals[-12:] and digest != GENESIS.digest:

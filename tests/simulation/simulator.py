@@ -205,7 +205,7 @@ class Simulator:
         """Live the whole history. Raises: Failure."""
         try:
             self._run()
-        except Exception as error:  # noqa: BLE001 - whatever went wrong, name the seed
+        except Exception as error:
             lines = "\n".join(self.last)
             again = f"make simulate SEED={self.seed}"
             raise Failure(f"{type(error).__name__}: {error}\n{lines}\n{again}") from error
