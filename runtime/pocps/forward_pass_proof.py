@@ -11,6 +11,8 @@ PRODUCTS_PER_NANOSECOND = 16
 """Multiplications of a verifier; a quarter of what one core was measured at in small batches."""
 ROW_WEIGHT = 5_000
 """Upper estimate of what a row costs beside its multiplications, in nanoseconds."""
+EXPANSION_WEIGHT = 15
+"""Upper estimate of expanding one weight into fresh memory, in nanoseconds."""
 
 
 @lru_cache(maxsize=NETWORKS_KEPT)
@@ -48,6 +50,14 @@ class ForwardPassWork:
     @property
     def operations_per_unit(self) -> int:
         return self.resource.operations_per_unit
+
+    @property
+    def preparation_weight(self) -> Weight:
+        return Weight(self.resource.weight_count * EXPANSION_WEIGHT)
+
+    def prepare(self, challenge: Digest) -> None:
+        """Expand the epoch's network."""
+        open_network(self.resource, challenge)
 
     @property
     def leaf_weight(self) -> Weight:

@@ -104,6 +104,16 @@ class ProofKind(Protocol):
         Raises: UnitsOutOfRange.
         """
 
+    @property
+    def preparation_weight(self) -> Weight:
+        """Upper estimate of what ``prepare`` costs a node once per epoch, in nanoseconds."""
+
+    def prepare(self, challenge: Digest) -> None:
+        """Compute what all verifications under a challenge share; else the first one pays for it.
+
+        A node calls it off its event loop as soon as the challenge is known. It changes no result.
+        """
+
     def siblings_max(self, units: int) -> int:
         """Return a number of digests that no valid response for so many units exceeds.
 
@@ -159,6 +169,11 @@ class Work(Protocol):
     def leaf_weight(self) -> Weight:
         """Upper estimate of what computing one leaf costs a node."""
 
+    @property
+    def preparation_weight(self) -> Weight: ...
+
+    def prepare(self, challenge: Digest) -> None: ...
+
     def compute_leaves(
         self, challenge: Digest, provider: AccountId, positions: tuple[int, ...]
     ) -> Sequence[Digest]:
@@ -200,6 +215,14 @@ class SampledProof:
             + self.samples * self.work.leaf_weight
             + self.siblings_max(self.units_max) * SIBLING_WEIGHT
         )
+
+    @property
+    def preparation_weight(self) -> Weight:
+        return self.work.preparation_weight
+
+    def prepare(self, challenge: Digest) -> None:
+        """Compute what all verifications under ``challenge`` share."""
+        self.work.prepare(challenge)
 
     def count_leaves(self, units: int) -> int:
         """Return how many leaves so many units have.

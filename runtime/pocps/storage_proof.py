@@ -164,6 +164,13 @@ class StorageWork:
     def leaf_weight(self) -> Weight:
         return Weight(self.resource.hashes_per_chunk * LABEL_WEIGHT)
 
+    @property
+    def preparation_weight(self) -> Weight:
+        return Weight(0)
+
+    def prepare(self, challenge: Digest) -> None:
+        """Do nothing: providers share no part of the work."""
+
     def compute_leaves(
         self, challenge: Digest, provider: AccountId, positions: tuple[int, ...]
     ) -> list[Digest]:

@@ -163,6 +163,17 @@ def test_the_weight_of_a_verification_grows_with_the_samples(work: Work) -> None
     assert SampledProof(twice).verification_weight > SampledProof(work).verification_weight > 0
 
 
+@each_work
+def test_preparing_an_epoch_changes_no_verdict(work: Work) -> None:
+    kind = SampledProof(work)
+    attempt = prove(work)
+
+    kind.prepare(attempt.challenge)
+
+    check(work, attempt)
+    assert kind.preparation_weight >= 0
+
+
 fractions = st.integers(1, PPB).map(lambda ppb: Fraction(ppb, PPB))
 samples = st.integers(1, 256)
 
