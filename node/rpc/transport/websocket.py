@@ -145,6 +145,9 @@ class WebSocketSession:
             case CloseConnection():
                 if self._connection.state is ConnectionState.REMOTE_CLOSING:
                     await self._send(event.response())
+                else:
+                    # wsproto tells of frames that break the protocol in this way.
+                    await self._hang_up(event.code, event.reason or "")
                 return False
             case _:
                 pass
