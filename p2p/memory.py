@@ -9,8 +9,8 @@ arrive whole, in order and once per channel unless the link is cut or loses them
 waits; requests have the limits and the errors of the real ones; bans are kept.
 """
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
 
@@ -178,14 +178,11 @@ class MemoryNetwork:
         other = self._hub.find(peer)
         if pair is None or other is None:
             raise NotConnected(peer)
-        answers = other.answer(self._me, name, payload)
-        try:
-            yield self._receive(spec, peer, pair, answers)
-        finally:
-            aclose = getattr(answers, "aclose", None)
-            if aclose is not None:
-                with trio.CancelScope(shield=True):
-                    await aclose()
+        async with (
+            aclosing(other.answer(self._me, name, payload)) as answers,
+            aclosing(self._receive(spec, peer, pair, answers)) as received,
+        ):
+            yield received
 
     def set_validators(self, validators: Mapping[PeerId, tuple[Address, ...]]) -> None:
         """Remember the validators; in a hub everybody is connected to everybody anyway."""
@@ -256,7 +253,7 @@ class MemoryNetwork:
             other._pairs.pop(self._me, None)  # noqa: SLF001
             other._handler.on_peer_down(self._me, "ConnectionLost: closed by the peer")  # noqa: SLF001
 
-    def answer(self, asker: PeerId, name: str, payload: bytes) -> AsyncIterator[bytes]:
+    def answer(self, asker: PeerId, name: str, payload: bytes) -> AsyncGenerator[bytes, None]:
         """Serve a request. For the other side."""
         return self._handler.on_request(asker, name, payload)
 
@@ -280,7 +277,7 @@ class MemoryNetwork:
 
     async def _receive(
         self, spec: RequestSpec, peer: PeerId, pair: _Pair, answers: AsyncIterator[bytes]
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """Yield the answers with the delays and limits of a real exchange."""
         await self._travel(peer, pair)
         count = 0

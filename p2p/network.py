@@ -18,7 +18,7 @@ again for ever, pings and watchdogs, scores and bans, the limits listed in docs/
 """
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,7 +72,9 @@ class Handler(Protocol):
     """
 
     async def on_frame(self, peer: PeerId, channel: str, frame: bytes) -> None: ...
-    def on_request(self, peer: PeerId, name: str, payload: bytes) -> AsyncIterator[bytes]: ...
+    def on_request(
+        self, peer: PeerId, name: str, payload: bytes
+    ) -> AsyncGenerator[bytes, None]: ...
     def on_peer_up(self, peer: PeerId) -> None: ...
     def on_peer_down(self, peer: PeerId, reason: str) -> None: ...
     def on_record(self, peer: PeerId, record: bytes) -> None:
@@ -353,7 +355,7 @@ class Network:
     async def on_frame(self, peer: PeerId, channel: str, frame: bytes) -> None:
         await self._handler.on_frame(peer, channel, frame)
 
-    def on_request(self, peer: PeerId, name: str, payload: bytes) -> AsyncIterator[bytes]:
+    def on_request(self, peer: PeerId, name: str, payload: bytes) -> AsyncGenerator[bytes, None]:
         if name == EXCHANGE.name:
             return self._tell_peers(peer)
         return self._handler.on_request(peer, name, payload)
@@ -423,7 +425,7 @@ class Network:
         except NetworkFault as error:
             log.debug("peer exchange failed peer=%s error=%s", source, describe(error))
 
-    async def _tell_peers(self, asker: PeerId) -> AsyncIterator[bytes]:
+    async def _tell_peers(self, asker: PeerId) -> AsyncGenerator[bytes, None]:
         for record in self._peers.tell(asker):
             yield PEER_RECORD.encode(record)
 

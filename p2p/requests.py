@@ -8,8 +8,8 @@ Limits, each with its own error: size of the request and of each answer (checked
 kept), number of answers, seconds between two steps, requests at once per peer on either side.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, aclosing, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -160,7 +160,7 @@ class Answers:
 async def answer(
     spec: RequestSpec,
     stream: RequestStream,
-    respond: Callable[[bytes], AsyncIterator[bytes]],
+    respond: Callable[[bytes], AsyncGenerator[bytes, None]],
     limit: WriteLimit,
 ) -> None:
     """Serve one request on a stream that the peer opened.
@@ -173,12 +173,13 @@ async def answer(
     last = END
     try:
         count = 0
-        async for body in respond(payload):
-            count += 1
-            assert len(body) <= spec.answer_bytes_max, "larger than peers accept"
-            assert count <= spec.answers_max, "more answers than peers accept"
-            with limit(spec.step_seconds, "takes no answers"):
-                await stream.write(encode_frame(ANSWER + body))
+        async with aclosing(respond(payload)) as bodies:
+            async for body in bodies:
+                count += 1
+                assert len(body) <= spec.answer_bytes_max, "larger than peers accept"
+                assert count <= spec.answers_max, "more answers than peers accept"
+                with limit(spec.step_seconds, "takes no answers"):
+                    await stream.write(encode_frame(ANSWER + body))
     except RequestRefused as refusal:
         last = REFUSED + str(refusal).encode()[:REASON_BYTES_MAX]
     await _conclude(spec, stream, last, limit)

@@ -5,7 +5,7 @@ wrong on it ends it, and ``run`` returns what went wrong.
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -42,7 +42,9 @@ class SessionHandler(Protocol):
     """What a session calls; everything comes from this one peer."""
 
     async def on_frame(self, peer: PeerId, channel: str, frame: bytes) -> None: ...
-    def on_request(self, peer: PeerId, name: str, payload: bytes) -> AsyncIterator[bytes]: ...
+    def on_request(
+        self, peer: PeerId, name: str, payload: bytes
+    ) -> AsyncGenerator[bytes, None]: ...
     def on_up(self, session: "Session") -> None: ...
 
 

@@ -1,7 +1,7 @@
 """Nodes for tests: stock libp2p hosts, our hosts, our networks, all on loopback."""
 
 import gc
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -144,7 +144,9 @@ class Recorder:
     async def on_frame(self, peer: PeerId, channel: str, frame: bytes) -> None:
         self.frames.append((peer, channel, frame))
 
-    async def on_request(self, peer: PeerId, name: str, payload: bytes) -> AsyncIterator[bytes]:
+    async def on_request(
+        self, peer: PeerId, name: str, payload: bytes
+    ) -> AsyncGenerator[bytes, None]:
         for number in range(3):
             yield name.encode() + payload * number
 
