@@ -82,7 +82,9 @@ class Change:
     hash: Digest
     status: Status
     reason: str = ""
-    """Why it was dropped or is invalid; the usurper's hash in hex."""
+    """Why it was dropped, usurped or is invalid."""
+    by: Digest | None = None
+    """The usurper, if this node knows it."""
 
 
 class Judge(Protocol):
@@ -221,7 +223,7 @@ class Mempool:
         self._validate_room(entry)
         if old is not None:
             self._take_out(queue, old)
-            self._on_change(Change(old.hash, Status.USURPED, f"0x{known_hash.hex()}"))
+            self._on_change(Change(old.hash, Status.USURPED, "replaced", known_hash))
         self._insert(queue, entry)
         self._shrink(keep=entry)
         return entry

@@ -4,6 +4,7 @@ Invariants: one piece of work on the chain at a time; the event loop is held for
 what is announced as final is on disk; the best block descends from the last final one.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import trio
@@ -13,7 +14,6 @@ from chain.builder import Assignment, build_block
 from chain.importer import InvalidBody, decode_body, import_block
 from chain.mempool import Mempool
 from node.extrinsic_intake import ExtrinsicIntake
-from node.rpc.feeds import Broadcast
 from node.sliced import run_in_slices
 from primitives.block import Block
 from primitives.errors import InvalidExtrinsic
@@ -45,8 +45,10 @@ class ChainService:
         self.intake = intake
         self.best = chain.final_hash
         """The last block of the branch that this node would build on."""
-        self.new_heads: Broadcast[NewBest] = Broadcast()
-        self.final_heads: Broadcast[Finalized] = Broadcast()
+        self.on_new_best: list[Callable[[NewBest], None]] = []
+        """Called with every change of the best block; they must not wait."""
+        self.on_final: list[Callable[[Finalized], None]] = []
+        """Called with every block that becomes final, in order; they must not wait."""
         self._turn = trio.Lock()
         self._finalizing = trio.Lock()
 
@@ -139,7 +141,8 @@ class ChainService:
         )
         if not self.chain.has_block(self.best) or self.best in finalized.abandoned:
             self.best = self._highest()
-        self.final_heads.publish(finalized)
+        for listener in self.on_final:
+            listener(finalized)
 
     def _highest(self) -> Digest:
         held = self.chain.imported()
@@ -153,7 +156,9 @@ class ChainService:
         before = {item.hash for item in self._path(self.best)}
         after = {item.hash for item in self._path(imported.hash)}
         self.best = imported.hash
-        self.new_heads.publish(NewBest(imported, tuple(sorted(before - after))))
+        news = NewBest(imported, tuple(sorted(before - after)))
+        for listener in self.on_new_best:
+            listener(news)
 
     def _path(self, block_hash: Digest) -> list[Imported]:
         return self.chain.path_to(block_hash) if self.chain.find_imported(block_hash) else []

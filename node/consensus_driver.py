@@ -19,6 +19,7 @@ from chain.blockchain import Imported, UnknownBlock
 from chain.builder import Assignment
 from chain.header_checks import EpochRules
 from chain.unfinalized import TooManyUnfinalized, UnknownState
+from consensus.simplex.catch_up import answer_to_ended_epoch
 from consensus.simplex.config import Config, Timing
 from consensus.simplex.events import (
     Action,
@@ -40,7 +41,7 @@ from consensus.simplex.events import (
     Verified,
 )
 from consensus.simplex.evidence import Evidence
-from consensus.simplex.machine import Simplex, answer_to_ended_epoch
+from consensus.simplex.machine import Simplex
 from consensus.simplex.messages import (
     CERTIFICATE,
     Certificate,
@@ -138,6 +139,7 @@ class _Epoch:
         self.is_final = trio.Event()
         """Set when every delivered block is final on disk and no more will come."""
         self.alarm = trio.CancelScope()
+        self.fetching: set[Digest] = set()
 
 
 class ConsensusDriver:
@@ -292,7 +294,9 @@ class ConsensusDriver:
             case RequestVerification():
                 nursery.start_soon(self._verify, epoch, action)
             case Fetch(block):
-                nursery.start_soon(self._fetch, epoch, block)
+                if block not in epoch.fetching:
+                    epoch.fetching.add(block)
+                    nursery.start_soon(self._fetch, epoch, block)
             case Deliver(certificate):
                 await epoch.delivered_send.send(certificate)
             case Report(evidence):
@@ -363,6 +367,7 @@ class ConsensusDriver:
 
     async def _fetch(self, epoch: _Epoch, block_hash: Digest) -> None:
         imported = await self._get(block_hash)
+        epoch.fetching.discard(block_hash)
         if imported is None:
             if not self.service.chain.is_final(block_hash):
                 return

@@ -21,6 +21,7 @@ from primitives.crypto import Purpose
 from runtime.annotations import field_codecs
 from runtime.executive import INHERENTS
 from runtime.module import Module, StorageMap, StorageValue
+from runtime.queries import QUERIES
 from runtime.runtime import CALLS, MODULES, Config
 
 METADATA_VERSION = 1
@@ -52,6 +53,15 @@ def describe_runtime(config: Config) -> Json:
             "hash": "BLAKE3 keyed with hash_key over the encoded extrinsic",
             "hash_key": "0x" + Purpose.EXTRINSIC.hex(),
         },
+        "queries": [
+            {
+                "name": name,
+                "argument": query.argument.describe(),
+                "answer": query.answer.describe(),
+                "docs": query.summary,
+            }
+            for name, query in QUERIES.items()
+        ],
         "modules": [_describe_module(module, config) for module in MODULES],
     }
 

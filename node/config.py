@@ -1,0 +1,39 @@
+"""The settings of one node: what its operator chooses, and no rule of the chain."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from chain.mempool import Limits as MempoolLimits
+from node.rpc.limits import Limits as RpcLimits
+from node.rpc.transport.access import Access
+
+DEFAULT_RPC_PORT = 9944
+DEFAULT_PORT = 30333
+DEFAULT_PROMETHEUS_PORT = 9615
+DEFAULT_KEEP_BLOCKS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class RpcConfig:
+    """Where and to whom the RPC answers."""
+
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_RPC_PORT
+    """0 lets the system choose."""
+    access: Access = field(default_factory=Access)
+    limits: RpcLimits = field(default_factory=RpcLimits)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """All settings of a node."""
+
+    base_path: Path
+    name: str
+    is_validator: bool
+    keep_blocks: int | None = DEFAULT_KEEP_BLOCKS
+    """Final blocks kept whole; None keeps them all, an archive."""
+    signature_workers: int | None = None
+    """Processes that check signatures; by default one a processor, but one."""
+    rpc: RpcConfig = field(default_factory=RpcConfig)
+    mempool: MempoolLimits = field(default_factory=MempoolLimits)

@@ -1,0 +1,65 @@
+"""A node's folder on disk, and the lock that keeps a second node out of it.
+
+::
+
+    <base path>/chains/<chain id>/lock         held while a node runs
+                                  db/          LevelDB
+                                  keystore/    session keys
+                                  journal      what this validator has signed
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from primitives.errors import ConfigError
+
+FOLDER_MODE = 0o700
+
+
+class FolderInUse(ConfigError):
+    """Another node runs in this folder: stop it, or give this one another ``--base-path``."""
+
+
+class FolderUnusable(ConfigError):
+    """The folder cannot be made or written."""
+
+
+class DataFolder:
+    """The folder of one chain under a base path."""
+
+    def __init__(self, base_path: Path, chain_id: str) -> None:
+        self.path = base_path / "chains" / chain_id
+
+    @property
+    def database(self) -> Path:
+        return self.path / "db"
+
+    @property
+    def keystore(self) -> Path:
+        return self.path / "keystore"
+
+    @property
+    def journal(self) -> Path:
+        return self.path / "journal"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this process. Raises: FolderInUse, FolderUnusable."""
+        try:
+            self.path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise FolderUnusable(f"{self.path}: {error.strerror}") from error
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise FolderInUse(
+                    f"another node runs in {self.path}: stop it, or choose another --base-path"
+                ) from error
+            yield
+        finally:
+            os.close(descriptor)

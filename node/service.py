@@ -1,0 +1,220 @@
+"""A whole node: its parts, put together and run until it is told to stop.
+
+Invariants: parts are started after what they need and end before it; a failure of any part that
+is our own bug stops the node, with its reason in the log.
+"""
+
+import gc
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import trio
+
+from chain.blockchain import Blockchain, Finalized
+from chain.mempool import Mempool
+from chain.store import Store
+from chain.store_schema import FinalizedBlock
+from consensus.simplex.config import Timing
+from genesis.build import Genesis, build_genesis
+from genesis.spec import ChainSpec, Member
+from node.chain_service import ChainService
+from node.config import NodeConfig
+from node.consensus_driver import ConsensusDriver, NoNetwork, Settings, Voter
+from node.data_folder import DataFolder
+from node.extrinsic_intake import ExtrinsicIntake, FinalizedJudge
+from node.extrinsic_watch import ExtrinsicWatch
+from node.journal_file import JournalFile
+from node.keystore import KeyMissing, Keystore, Role
+from node.rpc.assembly import build_server
+from node.rpc.backend import PeerInfo, SyncState
+from node.rpc_backend import Parts, RpcBackend
+from node.signatures import open_signature_checker
+from primitives.block import encode_receipts
+from primitives.codec import encode
+from primitives.errors import ConfigError
+from primitives.types import Millis
+
+RETRY_DELAY = Millis(500)
+RETRY_DELAY_MAX = Millis(8000)
+
+_log = logging.getLogger(__name__)
+
+
+class PortInUse(ConfigError):
+    """The RPC port is taken: stop what uses it, or choose another with ``--rpc-port``."""
+
+
+class NoPeers:
+    """The network of a node that runs alone."""
+
+    def peers(self) -> Sequence[PeerInfo]:
+        return ()
+
+    def local_peer_id(self) -> str:
+        return ""
+
+    def listen_addresses(self) -> Sequence[str]:
+        return ()
+
+    def sync_state(self) -> SyncState | None:
+        return None
+
+
+def wall_clock() -> Millis:
+    """Return the time since 1970."""
+    return Millis(time.time_ns() // 1_000_000)
+
+
+def genesis_record(genesis: Genesis) -> FinalizedBlock:
+    """Return what the store keeps of the genesis block."""
+    header = genesis.block.header
+    return FinalizedBlock(
+        height=header.height,
+        hash=genesis.hash,
+        parent_hash=header.parent_hash,
+        state_root=header.state_root,
+        header=header.encode(),
+        body=encode([]),
+        receipts=encode_receipts([]),
+        certificate=b"",
+        state_writes=genesis.state,
+    )
+
+
+def open_store(path: Path, spec: ChainSpec, genesis: Genesis, keep_blocks: int | None) -> Store:
+    """Open the chain's database, or make it if there is none.
+
+    Raises: ConfigError, StoreError.
+    """
+    if not (path / "CURRENT").exists():
+        text = spec.to_json().encode()
+        record = genesis_record(genesis)
+        return Store.create(path, record, chain_spec=text, keep_blocks=keep_blocks)
+    store = Store.open(path, genesis_hash=genesis.hash)
+    if store.reads.keep_blocks != keep_blocks:
+        store.set_keep_blocks(keep_blocks)
+    return store
+
+
+def find_voter(spec: ChainSpec, keystore: Keystore) -> Voter:
+    """Return the validator of the spec whose keys are in the keystore. Raises: KeyMissing."""
+    for member in spec.validators:
+        voter = _voter_of(member, keystore)
+        if voter is not None:
+            return voter
+    raise KeyMissing(
+        f"{keystore.folder} has no consensus and VRF key of any validator of this chain: "
+        "copy them there, or run without --validator"
+    )
+
+
+def _voter_of(member: Member, keystore: Keystore) -> Voter | None:
+    consensus = keystore.find(Role.CONSENSUS, member.consensus_key)
+    vrf = keystore.find(Role.VRF, member.vrf_key)
+    return None if consensus is None or vrf is None else Voter(member.account, consensus, vrf)
+
+
+def timing_of(spec: ChainSpec) -> Timing:
+    """Return the machine's delays under a chain spec."""
+    return Timing(
+        leader=spec.consensus.leader_timeout,
+        advance=spec.consensus.advance_timeout,
+        retry=RETRY_DELAY,
+        delay_max=RETRY_DELAY_MAX,
+    )
+
+
+async def run_node(
+    config: NodeConfig,
+    spec: ChainSpec,
+    task_status: trio.TaskStatus[int | None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run a node until it is cancelled; the task status tells the RPC's port once all is up.
+
+    Raises: ConfigError, StoreError.
+    """
+    folder = DataFolder(config.base_path, spec.id)
+    with ExitStack() as stack:
+        stack.enter_context(folder.locked())
+        genesis = build_genesis(spec)
+        store = open_store(folder.database, spec, genesis, config.keep_blocks)
+        stack.enter_context(store)
+        keystore = Keystore(folder.keystore)
+        voter = find_voter(spec, keystore) if config.is_validator else None
+        journal = stack.enter_context(JournalFile(folder.journal))
+        chain = Blockchain(store, config=spec.runtime, interval=spec.consensus.block_interval)
+        version = spec.runtime.system.spec_version
+        async with open_signature_checker(
+            genesis.hash, version, config.signature_workers
+        ) as checker:
+            watch = ExtrinsicWatch()
+            mempool = Mempool(FinalizedJudge(chain), config.mempool, watch.on_change)
+            intake = ExtrinsicIntake(mempool, checker)
+            service = ChainService(chain, mempool, intake)
+            service.on_new_best.append(watch.on_new_best)
+            service.on_final.append(watch.on_final)
+            service.on_final.append(_log_final)
+            settings = Settings(
+                genesis=genesis.hash,
+                timing=timing_of(spec),
+                clock_drift_max=spec.consensus.clock_drift_max,
+                wall_clock=wall_clock,
+            )
+            driver = ConsensusDriver(service, journal, settings, network=NoNetwork(), voter=voter)
+            backend = RpcBackend(
+                Parts(
+                    name=config.name,
+                    spec=spec,
+                    is_validator=voter is not None,
+                    service=service,
+                    mempool=mempool,
+                    intake=intake,
+                    watch=watch,
+                    keystore=keystore,
+                    peers=NoPeers(),
+                )
+            )
+            # What is alive now lives as long as the node: no collection need look at it again.
+            gc.collect()
+            gc.freeze()
+            async with trio.open_nursery() as nursery:
+                port = await _serve_rpc(nursery, config, backend)
+                await service.restore()
+                nursery.start_soon(driver.run)
+                _log.info(
+                    "chain=%s genesis=0x%s height=%d name=%s validator=%s rpc=%s",
+                    spec.id,
+                    genesis.hash.hex(),
+                    chain.final.height,
+                    config.name,
+                    voter is not None,
+                    port,
+                )
+                task_status.started(port)
+
+
+async def _serve_rpc(nursery: trio.Nursery, config: NodeConfig, backend: RpcBackend) -> int | None:
+    """Open the RPC's port and start serving it; return the port. Raises: PortInUse."""
+    rpc = config.rpc
+    try:
+        listeners = await trio.open_tcp_listeners(rpc.port, host=rpc.host)
+    except OSError as error:
+        raise PortInUse(f"{rpc.host}:{rpc.port}: {error.strerror or error}") from error
+    server = build_server(backend, rpc.access, rpc.limits)
+    nursery.start_soon(server.serve, listeners)
+    port: int = listeners[0].socket.getsockname()[1]
+    return port
+
+
+def _log_final(finalized: Finalized) -> None:
+    header = finalized.header
+    _log.info(
+        "height=%d view=%d final=0x%s extrinsics=%d",
+        header.height,
+        header.view,
+        finalized.hash.hex(),
+        len(finalized.extrinsic_hashes),
+    )
