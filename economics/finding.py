@@ -40,7 +40,7 @@ class Finding:
     answer: Sequence[str]
     """Paragraphs, the first of which is the answer in a sentence or two."""
     passed: bool
-    pass_line: str
+    criterion: str
     """What had to hold, and the numbers that it was held against."""
     parameters: Mapping[str, Cell]
     tables: Sequence[Table] = ()

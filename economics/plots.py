@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 from numpy.typing import ArrayLike
 
 from economics.market import Floats
@@ -49,7 +50,7 @@ def label(axis: Axes, *, title: str, x: str, y: str, legend: bool = True) -> Non
     axis.set_xlabel(x)
     axis.set_ylabel(y)
     if legend and axis.get_legend_handles_labels()[0]:
-        axis.legend(fontsize=8, frameon=False, ncols=2)
+        axis.legend(fontsize=8, framealpha=0.85, edgecolor="none", ncols=2)
 
 
 def lines(axis: Axes, x: ArrayLike, series: Mapping[str, ArrayLike]) -> None:
@@ -81,26 +82,22 @@ def heatmap(
     y: Sequence[float],
     colour_label: str,
     form: str = "{:.2f}",
-    highest: float | None = None,
+    bounds: tuple[float, float] | None = None,
+    colours: str = "YlOrRd",
 ) -> None:
     """Draw a map of cells with the value written in each; row ``i`` belongs to ``y[i]``."""
     axis.grid(visible=False)
-    top = float(np.nanmax(values)) if highest is None else highest
-    image = axis.imshow(
-        values,
-        origin="lower",
-        aspect="auto",
-        cmap="YlOrRd",
-        vmin=float(np.nanmin(values)),
-        vmax=top,
-    )
+    bottom, top = (float(values.min()), float(values.max())) if bounds is None else bounds
+    image = axis.imshow(values, origin="lower", aspect="auto", cmap=colours, vmin=bottom, vmax=top)
+    shades = np.asarray(image.to_rgba(values))
     axis.set_xticks(range(len(x)), [f"{v:g}" for v in x])
     axis.set_yticks(range(len(y)), [f"{v:g}" for v in y])
-    middle = (float(np.nanmin(values)) + top) / 2
     for row in range(values.shape[0]):
         for column in range(values.shape[1]):
             value = float(values[row, column])
-            colour = "white" if value > middle else "black"
+            red, green, blue, _ = shades[row, column]
+            is_dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
+            colour = "white" if is_dark else "black"
             axis.text(
                 column, row, form.format(value), ha="center", va="center", fontsize=8, color=colour
             )
@@ -119,6 +116,23 @@ def mark_days(axis: Axes, start: float, end: float, text: str) -> None:
         xytext=(3, -2),
         textcoords="offset points",
     )
+
+
+def log_y(axis: Axes) -> None:
+    """Make the vertical axis logarithmic, with numbers written out rather than as powers."""
+    axis.set_yscale("log")
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.tick_params(axis="y", which="minor", labelsize=7)
+
+
+def trailing(values: Floats, width: int) -> Floats:
+    """Return the mean over the last ``width`` ticks, or as many as there are."""
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    ends = np.arange(1, len(values) + 1)
+    starts = np.maximum(0, ends - width)
+    result: Floats = (sums[ends] - sums[starts]) / (ends - starts)
+    return result
 
 
 def smooth(values: Floats, width: int) -> Floats:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from economics.experiments import markets
+from economics.experiments import costs, growth, incentives, markets, shapes
 from economics.finding import Experiment, Setting
 from economics.prices import ReferencePrice, load_prices
 from economics.report import Written, write, write_index
@@ -40,6 +40,90 @@ EXPERIMENTS: Final[tuple[Experiment, ...]] = (
         "A 40 % outage",
         "What happens to leases and price when 40 % of the devices fail at once?",
         markets.outage,
+    ),
+    Experiment(
+        "stability-shape",
+        "Stability: exponent and floor",
+        "Which shapes of the curve keep the daily swing bearable?",
+        shapes.stability_shape,
+    ),
+    Experiment(
+        "stability-gain",
+        "Stability: gain and lease life",
+        "How fast may the controller be before the price rings?",
+        shapes.stability_gain,
+    ),
+    Experiment(
+        "shallow-pools",
+        "The shallow-pool ladder",
+        "How small may a pool be before one lease moves its price?",
+        shapes.shallow_pools,
+    ),
+    Experiment(
+        "lease-shapes",
+        "Lease shapes",
+        "Does it pay to cut a lease up, to extend it, to end it early, or to lock its price?",
+        shapes.lease_shapes,
+    ),
+    Experiment(
+        "burn-slider",
+        "The burn from nothing to half",
+        "How much must be burned so that renting one's own machines never pays?",
+        incentives.burn_slider,
+    ),
+    Experiment(
+        "wash-trader",
+        "The wash trader",
+        "Can an owner of machines gain by renting them from itself?",
+        incentives.wash_trader,
+    ),
+    Experiment(
+        "withholding-sandwich",
+        "Withholding and sandwiching",
+        "Can machines kept back, or a lease bought just before another, be made to pay?",
+        incentives.withholding_and_sandwich,
+    ),
+    Experiment(
+        "mercenary-capital",
+        "Mercenary capital",
+        "What happens when half of the supply came for the reward and leaves at once?",
+        incentives.mercenary_capital,
+    ),
+    Experiment(
+        "faking",
+        "Faked units",
+        "How often must a unit be checked, and how hard slashed, so that faking never pays?",
+        incentives.faking,
+    ),
+    Experiment(
+        "bootstrapping",
+        "Bootstrapping",
+        "Does a mint that is gated by use and value still bring a young network its machines?",
+        growth.bootstrapping,
+    ),
+    Experiment(
+        "supply-fan",
+        "Six years of supply",
+        "How many tokens can there be, in a hundred futures?",
+        growth.supply_fan,
+    ),
+    Experiment(
+        "provider-return",
+        "A provider's return",
+        "When does a device pay its way: E = base*R + fee*U - cost - slashing risk?",
+        costs.provider_return,
+    ),
+    Experiment(
+        "startup",
+        "A start-up's 100 000 calls a day",
+        "What does a correct inference cost, against dated prices that you can edit?",
+        costs.startup,
+    ),
+    Experiment(
+        "cost-claim",
+        "The cost claim",
+        "Which share of today's cost may honestly be claimed?",
+        costs.cost_claim,
     ),
 )
 

@@ -33,7 +33,7 @@ class Written:
     name: str
     title: str
     passed: bool
-    pass_line: str
+    criterion: str
     report: Path
 
 
@@ -52,20 +52,22 @@ def write(experiment: Experiment, finding: Finding, *, seed: int, output: Path) 
     summary = {
         "experiment": experiment.name,
         "seed": seed,
-        "passed": finding.passed,
-        "pass_line": finding.pass_line,
+        "passed": bool(finding.passed),
+        "criterion": finding.criterion,
         "parameters": dict(finding.parameters),
         "prices": [asdict(price) for price in finding.prices],
     }
     (folder / "result.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    return Written(experiment.name, experiment.title, finding.passed, finding.pass_line, report)
+    return Written(
+        experiment.name, experiment.title, bool(finding.passed), finding.criterion, report
+    )
 
 
 def write_index(written: Sequence[Written], *, seed: int, output: Path) -> Path:
     """Write the page that lists all reports of a whole run."""
     rows = "".join(
         f"<tr><td><a href='{html.escape(one.name)}/report.html'>{html.escape(one.title)}</a></td>"
-        f"<td>{_verdict(passed=one.passed)}</td><td>{html.escape(one.pass_line)}</td></tr>"
+        f"<td>{_verdict(passed=one.passed)}</td><td>{html.escape(one.criterion)}</td></tr>"
         for one in written
     )
     count = sum(one.passed for one in written)
@@ -92,7 +94,7 @@ def _page(experiment: Experiment, finding: Finding, *, seed: int, images: dict[s
     parts = [
         f"<h1>{html.escape(experiment.title)}</h1>",
         f"<p class='asked'>{html.escape(experiment.asked)}</p>",
-        f"<p>{_verdict(passed=finding.passed)} {html.escape(finding.pass_line)}</p>",
+        f"<p>{_verdict(passed=finding.passed)} {html.escape(finding.criterion)}</p>",
         "<h2>What was found</h2>",
         *(f"<p>{html.escape(paragraph)}</p>" for paragraph in finding.answer),
         *(_figure(plot, images[plot.name]) for plot in finding.plots),
