@@ -22,7 +22,7 @@ CARDS_A_MODEL: Final = 4
 SAMPLED: Final = 0.02
 """Share of the answers that a client computes again itself."""
 WRONG_SHARE: Final = 0.05
-"""Assumed share of answers that are wrong where nobody checks and nobody is slashed."""
+"""Assumed share of answers that are wrong where strangers serve and nobody checks."""
 
 
 def clearing_price(prices: Mapping[str, ReferencePrice]) -> float:
@@ -118,15 +118,14 @@ class _Offer:
 
     name: str
     usd_a_day: float
-    is_checked: bool
-    price: str
+    checking: float = 0.0
+    """What the client spends on checking, as a share of the price."""
+    wrong: float = 0.0
 
     @property
-    def usd_per_correct(self) -> float:
-        """Cost of checking included, over the share of the answers that can be relied on."""
-        if self.is_checked:
-            return self.usd_a_day * (1 + SAMPLED)
-        return self.usd_a_day / (1 - WRONG_SHARE)
+    def usd_correct(self) -> float:
+        """Dollars a day, checks included, over the share of the answers that is correct."""
+        return self.usd_a_day * (1 + self.checking) / (1 - self.wrong)
 
 
 def startup(setting: Setting) -> Finding:
@@ -138,7 +137,7 @@ def startup(setting: Setting) -> Finding:
     setting.progress(0.8)
     market = clearing_price(prices)
     offers = [
-        _Offer(name, peak * 24 * prices[key].value, is_checked=False, price=key)
+        _Offer(name, peak * 24 * prices[key].value)
         for name, key in (
             ("SageMaker, sized for the peak", "sagemaker_a100_hour"),
             ("GPU cloud, sized for the peak", "gpu_cloud_a100_hour"),
@@ -146,24 +145,23 @@ def startup(setting: Setting) -> Finding:
         )
     ]
     offers += [
-        _Offer(name, tokens / 1e6 * prices[key].value, is_checked=False, price=key)
+        _Offer(name, tokens / 1e6 * prices[key].value)
         for name, key in (
             ("API, Bedrock", "bedrock_llama_70b_mtok"),
             ("API, Together", "together_llama_70b_mtok"),
         )
     ]
-    ours = _Offer(
-        "LooPIN, leased by the hour", market * course * leased_hours, is_checked=True, price="model"
-    )
-    offers.append(ours)
+    leased = market * course * leased_hours
+    ours = _Offer("LooPIN, leased by the hour", leased, checking=SAMPLED)
+    offers += [_Offer("the same devices, unchecked", leased, wrong=WRONG_SHARE), ours]
     reference = offers[0].usd_a_day / calls
     rows: list[tuple[Cell, ...]] = [
         (
             o.name,
             o.usd_a_day,
             1_000 * o.usd_a_day / calls,
-            1_000 * o.usd_per_correct / calls,
-            100 * o.usd_per_correct / calls / (offers[0].usd_per_correct / calls),
+            1_000 * o.usd_correct / calls,
+            100 * o.usd_correct / calls / (offers[0].usd_correct / calls),
         )
         for o in offers
     ]
@@ -177,18 +175,19 @@ def startup(setting: Setting) -> Finding:
     axis.invert_yaxis()
     label(axis, title="A thousand correct calls to Llama 3 70B", x="USD", y="")
     share = float(rows[-1][4])
-    api = 100 * ours.usd_per_correct / min(o.usd_per_correct for o in offers[:-1])
+    api = 100 * ours.usd_correct / min(o.usd_correct for o in offers[:-1])
     answer = (
         f"At the price at which providers break even ({market:.3f} USD per device-hour) the calls "
-        f"cost {1_000 * ours.usd_per_correct / calls:.2f} USD per thousand correct ones: "
+        f"cost {1_000 * ours.usd_correct / calls:.2f} USD per thousand correct ones: "
         f"{share:.0f} % of SageMaker sized for the peak, and {api:.0f} % of the cheapest "
         "alternative in the table."
     )
     caveat = (
         "Most of the first ratio is not magic: hours are leased when needed, and the reference is "
         "a managed service. Correct means checked: the client computes 2 % of the answers again "
-        "and is refunded from the slash if one is wrong. Where nobody checks, 5 % wrong answers "
-        "are assumed; edit the tokens a second, which decide everything, for your own model."
+        "and is refunded from the slash if one is wrong. Managed services are taken at their "
+        "word; strangers whom nobody checks are assumed to give 5 % wrong answers. The tokens a "
+        "second decide everything: measure them for your own model and edit the file."
     )
     return Finding(
         answer=[answer, caveat],

@@ -25,12 +25,10 @@ YEARS: Final = 6
 EPOCHS_PER_DAY: Final = 1
 
 
-def issuance(**changes: int) -> IssuanceParameters:
-    """Return the default rule with one epoch a day, for a network of 1000 devices."""
-    rule = IssuanceParameters(
-        half_life_epochs=HALF_LIFE_DAYS, supply_base=Units(1_000 * MILLI), recycle_shift=10
-    )
-    return replace(rule, **changes)
+ISSUANCE: Final = IssuanceParameters(
+    half_life_epochs=HALF_LIFE_DAYS, supply_base=Units(1_000 * MILLI), recycle_shift=10
+)
+"""The default rule with one epoch a day, for a network of 1000 devices."""
 
 
 @dataclass
@@ -48,7 +46,7 @@ class _Network:
     def run(self) -> "_Network":
         rule = Dissipative(1.0 / self.token_usd)
         reserve = Reserve(Balance(POT * BASE_UNITS))
-        supply, leased = 20.0, 5.0
+        supply, leased, price = 20.0, 5.0, 1.0
         for day in range(self.days):
             demand = 15 + 985 / (1 + np.exp(-(day - 110) / 22))
             for _ in range(TICKS_PER_DAY):
@@ -83,13 +81,12 @@ class _Network:
 
 
 def bootstrapping(setting: Setting) -> Finding:
-    """Grow a network from 20 devices with a gated mint, an ungated one, and none."""
+    """Grow a network from 20 devices with the default gates on the mint, the loosest, and no mint."""
     cost_hour = device_hour_cost(dict(setting.prices))
     days = int(setting.days(240, 200))
-    # Without a cap by value and without a gate by use, only the size of the network holds it back.
     kinds = {
-        "gated by use and value": issuance(),
-        "not gated": issuance(idle_ppb=PPB, value_cap_ppb=PPB),
+        "gated as by default": ISSUANCE,
+        "loosest gates": replace(ISSUANCE, idle_ppb=PPB, value_cap_ppb=PPB),
         "no mint": None,
     }
     networks = {}
@@ -110,7 +107,7 @@ def bootstrapping(setting: Setting) -> Finding:
     ]
     gated, free, none = networks.values()
     saved = 1 - sum(gated.minted) / sum(free.minted)
-    reached = gated.supply[-1] / free.supply[-1]
+    sooner = _day_of(none, 500) - _day_of(gated, 500)
     axes = panels(3)
     span = range(days)
     lines(axes[0], span, {n: net.supply for n, net in networks.items()})
@@ -120,16 +117,23 @@ def bootstrapping(setting: Setting) -> Finding:
     lines(axes[2], span, {n: net.price_usd for n, net in networks.items()})
     label(axes[2], title="Price for clients", x="day", y="USD per device-hour")
     answer = (
-        f"The gated mint ends with {gated.supply[-1]:.0f} devices, the ungated one with "
-        f"{free.supply[-1]:.0f}, none with {none.supply[-1]:.0f}; it pays out {saved:.0%} fewer "
-        "tokens than the ungated one. In this model clients alone carry the network; the mint "
-        "lowers what they pay while it lasts, and machines nobody rents are not paid for in full."
+        f"With the default gates the network has its first 500 devices {sooner} days before one "
+        f"without a mint ({_day_of(none, 500) - _day_of(free, 500)} with the loosest gates) "
+        f"and pays {saved:.0%} fewer tokens than the loosest. It ends with {gated.supply[-1]:.0f} "
+        f"devices; {none.supply[-1]:.0f} without a mint, {free.supply[-1]:.0f} with the loosest "
+        "gates."
+    )
+    caveat = (
+        "In all three clients alone can carry the network in the end. The mint lowers what they "
+        "pay while it lasts, and the cap by value means that it grows with the market: at its "
+        "most it nearly doubles what fees pay, so a network that grew on it will shrink as the "
+        "pot halves."
     )
     return Finding(
-        answer=[answer],
-        passed=saved > 0.15 and reached > 0.75 and gated.supply[-1] > none.supply[-1],
-        criterion=f"gating saves at least 15 % of the tokens ({saved:.0%}), keeps at least 75 % of "
-        f"the ungated devices ({reached:.0%}), and more than no mint",
+        answer=[answer, caveat],
+        passed=saved > 0.3 and sooner >= 7,
+        criterion=f"the default gates save at least 30 % of the loosest ones' tokens ({saved:.0%}) "
+        f"and bring 500 devices at least a week sooner than no mint ({sooner} days)",
         parameters={
             "days": days,
             "first devices": 20,
@@ -162,6 +166,11 @@ def bootstrapping(setting: Setting) -> Finding:
         ],
         prices=[setting.prices["device_a100"]],
     )
+
+
+def _day_of(network: _Network, devices: float) -> int:
+    """Return the first day on which a network has this many devices, or its last."""
+    return next((d for d, s in enumerate(network.supply) if s >= devices), network.days)
 
 
 def supply_fan(setting: Setting) -> Finding:
@@ -233,7 +242,7 @@ def _future(rng: np.random.Generator, epochs: int) -> tuple[Floats, int, int, in
     Devices grow toward a level drawn per future, use wanders about its target, and the price in
     tokens moves as the token's own price does.
     """
-    parameters = issuance()
+    parameters = ISSUANCE
     level = float(np.exp(rng.normal(np.log(1_500), 0.8)))
     drift = np.cumsum(rng.normal(-0.0003, 0.035, epochs))
     noise = rng.normal(0, 0.03, epochs)
