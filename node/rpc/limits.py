@@ -44,7 +44,7 @@ class Limits:
     idle_timeout: float = 75.0
     """Seconds that a connection may say nothing between requests."""
     send_timeout: float = 30.0
-    """Seconds in which a client must take ``SEND_BYTES`` of an answer."""
+    """Seconds in which a client must take 256 KiB of an answer."""
     call_timeout: float = 60.0
     """Seconds that one call or batch may take."""
     ping_interval: float = 30.0

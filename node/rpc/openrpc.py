@@ -67,7 +67,7 @@ def _method_object(method: Method) -> JsonObject:
     return described
 
 
-def markdown_of(served: Mapping[str, Method]) -> str:
+def methods_table(served: Mapping[str, Method]) -> str:
     """Return the table of methods for ``docs/rpc.md``."""
     lines = ["| method | parameters | what it does |", "|---|---|---|"]
     for method in {method.name: method for method in served.values()}.values():
@@ -75,11 +75,18 @@ def markdown_of(served: Mapping[str, Method]) -> str:
             parameter.name if parameter.required else f"{parameter.name}?"
             for parameter in method.parameters
         )
-        notes = []
+        notes = [method.summary]
         if not method.safe:
-            notes.append("Unsafe.")
+            notes.append("*Unsafe.*")
         if method.notification:
-            notes.append(f"Subscription; notifies as `{method.notification}`.")
-        text = " ".join([method.summary, *notes])
-        lines.append(f"| `{method.name}` | {parameters} | {text} |")
-    return "\n".join(lines) + "\n"
+            notes.append(f"Notifies as `{method.notification}`.")
+        if method.aliases:
+            notes.append("Also " + ", ".join(f"`{alias}`" for alias in method.aliases) + ".")
+        lines.append(f"| `{method.name}` | {parameters} | {' '.join(notes)} |")
+    return "\n".join(lines)
+
+
+def errors_table() -> str:
+    """Return the table of error codes for ``docs/rpc.md``."""
+    rows = (f"| {int(code)} | {message} |" for code, message in MESSAGES.items())
+    return "\n".join(["| code | message |", "|---|---|", *rows])

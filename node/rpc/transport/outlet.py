@@ -6,6 +6,7 @@ from node.rpc.limits import KIB, Limits
 from primitives.errors import LoopinError
 
 SEND_BYTES = 256 * KIB
+LINGER_SECONDS = 1.0
 RECEIVE_BYTES = 16 * KIB
 """Small enough that parsing the worst of it takes about two milliseconds."""
 
@@ -48,6 +49,21 @@ class Outlet:
                 await self._stream.send_all(view[start : start + SEND_BYTES])
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 raise ClientGone("the connection broke") from None
+
+
+async def say_goodbye(stream: trio.SocketStream) -> None:
+    """End a connection so that the client gets to read the last word.
+
+    To close a socket with unread bytes resets the connection, and the reset overtakes what was
+    sent: a client in the middle of a long body would never learn why it was refused.
+    """
+    with trio.move_on_after(LINGER_SECONDS):
+        try:
+            await stream.send_eof()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return
+        while await receive_some(stream):
+            pass
 
 
 async def receive_some(stream: trio.SocketStream) -> bytes:

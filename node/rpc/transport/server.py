@@ -25,7 +25,7 @@ from node.rpc.transport.http import (
     refusal,
     response,
 )
-from node.rpc.transport.outlet import ClientGone, Outlet, receive_some
+from node.rpc.transport.outlet import ClientGone, Outlet, receive_some, say_goodbye
 from node.rpc.transport.websocket import WebSocketSession
 
 _FORWARDED = frozenset({"forwarded", "x-forwarded-for", "x-real-ip", "via"})
@@ -84,6 +84,7 @@ class RpcServer:
                     else:
                         full = Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
                         await Outlet(stream, self.limits).send(refusal(full))
+                        await say_goodbye(stream)
                 except* ClientGone as gone:
                     _log.debug("rpc_client_gone address=%s reason=%r", address, gone.exceptions)
 
@@ -125,6 +126,7 @@ class _Conversation:
             self._parser.release()
         if upgrade is not None:
             await self._upgrade(upgrade)
+        await say_goodbye(self._stream)
 
     async def _answer_requests(self) -> Request | None:
         """Read requests and answer them in order, up to one that asks for an upgrade."""

@@ -161,6 +161,18 @@ async def test_body_longer_than_allowed_is_refused() -> None:
     assert status == 413
 
 
+async def test_client_in_the_middle_of_a_long_body_learns_why_it_is_refused() -> None:
+    server = build_server(FakeNode(), limits=Limits(request_bytes_max=1000))
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server.serve, listeners)
+        async with await trio.testing.open_stream_to_socket_listener(listeners[0]) as stream:
+            client = HttpClient(stream)
+            await client.send(b"x" * 1_000_000)
+            assert (await client.receive())[0] == 413
+        nursery.cancel_scope.cancel()
+
+
 async def test_body_that_all_memory_cannot_hold_is_refused_until_there_is_room() -> None:
     server = build_server(FakeNode(), limits=Limits(bodies_bytes_max=1000))
     async with connected(server) as greedy, connected(server) as modest:
@@ -242,8 +254,9 @@ async def test_client_that_does_not_read_is_dropped(mock_clock: trio.testing.Moc
         await client.send(batch)
         await trio.testing.wait_all_tasks_blocked()
         assert server.connections == 1
-        mock_clock.jump(31)
-        await trio.testing.wait_all_tasks_blocked()
+        for seconds in (31, 2):
+            mock_clock.jump(seconds)
+            await trio.testing.wait_all_tasks_blocked()
         assert server.connections == 0
 
 
