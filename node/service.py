@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import trio
+from trio_typing import TaskStatus
 
 from chain.blockchain import Blockchain, Finalized
 from chain.mempool import Mempool
@@ -130,7 +131,7 @@ def timing_of(spec: ChainSpec) -> Timing:
 async def run_node(
     config: NodeConfig,
     spec: ChainSpec,
-    task_status: trio.TaskStatus[int | None] = trio.TASK_STATUS_IGNORED,
+    task_status: TaskStatus[int] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run a node until it is cancelled; the task status tells the RPC's port once all is up.
 
@@ -196,7 +197,7 @@ async def run_node(
                 task_status.started(port)
 
 
-async def _serve_rpc(nursery: trio.Nursery, config: NodeConfig, backend: RpcBackend) -> int | None:
+async def _serve_rpc(nursery: trio.Nursery, config: NodeConfig, backend: RpcBackend) -> int:
     """Open the RPC's port and start serving it; return the port. Raises: PortInUse."""
     rpc = config.rpc
     try:

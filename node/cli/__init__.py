@@ -1,0 +1,1 @@
+"""The ``loopin`` command: one file per noun."""

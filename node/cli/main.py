@@ -1,0 +1,82 @@
+"""``loopin``: the entry point, which finds the command and turns its failures into exit codes.
+
+Exit codes: 0 done, 1 the request failed, 2 the command line is wrong, 3 a file or option is
+unusable, 130 interrupted.
+"""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from node.version import VERSION
+from primitives.errors import ConfigError, LoopinError
+
+COMMANDS = {
+    "node": "Run a node.",
+    "genesis": "Make, look at and check chain specs.",
+    "key": "Make, import, look at and use keys.",
+    "account": "Balances, transfers and history of accounts.",
+    "chain": "Look at the chain of a running node.",
+    "db": "Check and prune a node's database.",
+}
+"""Each is a file beside this one with a click command of the same name."""
+
+EXIT_FAILED = 1
+EXIT_CONFIG = 3
+EXIT_INTERRUPTED = 130
+
+
+class _Commands(click.Group):
+    """Imports a command when it is used, so that ``loopin --help`` is quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"node.cli.{cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="loopin")
+def loopin() -> None:
+    """LooPIN: a blockchain for decentralized computing.
+
+    A first chain on this machine: loopin node --dev
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    if not __debug__:
+        click.echo("error: loopin does not run under python -O: its checks would vanish", err=True)
+        return EXIT_CONFIG
+    try:
+        loopin.main(arguments, prog_name="loopin", standalone_mode=False)
+    except click.exceptions.Abort:
+        return EXIT_INTERRUPTED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except ConfigError as error:
+        click.echo(f"error: {error}", err=True)
+        return EXIT_CONFIG
+    except LoopinError as error:
+        click.echo(f"error: {error.reason}: {error}", err=True)
+        return EXIT_FAILED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

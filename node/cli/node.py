@@ -1,0 +1,171 @@
+"""``loopin node``: run a node."""
+
+import logging
+import re
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import trio
+
+from genesis.presets import dev_session_seeds, dev_spec
+from genesis.spec import ChainSpec, load_spec
+from node.config import DEFAULT_KEEP_BLOCKS, DEFAULT_RPC_PORT, NodeConfig, RpcConfig
+from node.data_folder import DataFolder
+from node.keystore import Keystore, Role
+from node.rpc.transport.access import LOCAL_ORIGINS, Access, MethodPolicy
+from node.service import run_node
+from primitives.errors import ConfigError
+
+DEFAULT_BASE_PATH = Path("~/.local/share/loopin")
+LOG_FORMAT = "%(asctime)s.%(msecs)03d %(levelname)-7s %(name)s %(message)s"
+PRESETS: dict[str, Callable[[], ChainSpec]] = {"dev": dev_spec}
+
+
+@click.command()
+@click.option("--dev", is_flag=True, help="A chain of one validator, //Alice, for development.")
+@click.option("--tmp", is_flag=True, help="Keep everything in a folder that is deleted at the end.")
+@click.option("--chain", metavar="FILE|dev", help="Chain spec file, or the name of a preset.")
+@click.option(
+    "--base-path",
+    type=click.Path(file_okay=False, path_type=Path),
+    help=f"Where the node keeps its data; default {DEFAULT_BASE_PATH}, with --dev a scratch folder.",
+)
+@click.option("--name", default="loopin", show_default=True, help="Name that others are told.")
+@click.option("--validator", is_flag=True, help="Vote, with the keys in the keystore.")
+@click.option("--rpc-host", default="127.0.0.1", show_default=True, help="Address of the RPC.")
+@click.option(
+    "--rpc-port",
+    type=click.IntRange(0, 65535),
+    default=DEFAULT_RPC_PORT,
+    show_default=True,
+    help="Port of the RPC, HTTP and WebSocket; 0 lets the system choose.",
+)
+@click.option(
+    "--rpc-methods",
+    type=click.Choice([policy.value for policy in MethodPolicy]),
+    default=MethodPolicy.AUTO.value,
+    show_default=True,
+    help="Who may call unsafe methods: auto means callers on this machine.",
+)
+@click.option(
+    "--rpc-cors", metavar="ORIGINS", help="Origins that may call, comma separated; or all."
+)
+@click.option(
+    "--pruning",
+    metavar="N|archive",
+    default=str(DEFAULT_KEEP_BLOCKS),
+    show_default=True,
+    help="Final blocks kept whole with their history, or archive for all.",
+)
+@click.option(
+    "--signature-workers",
+    type=click.IntRange(1, 64),
+    help="Processes that check signatures; by default one a processor, but one.",
+)
+@click.option("--log", metavar="LEVEL", default="info", show_default=True, help="Or name=level,...")
+def node(  # noqa: PLR0913 - one parameter an option
+    *,
+    dev: bool,
+    tmp: bool,
+    chain: str | None,
+    base_path: Path | None,
+    name: str,
+    validator: bool,
+    rpc_host: str,
+    rpc_port: int,
+    rpc_methods: str,
+    rpc_cors: str | None,
+    pruning: str,
+    signature_workers: int | None,
+    log: str,
+) -> None:
+    """Run a node until Ctrl-C.
+
+    Example: loopin node --dev
+    """
+    configure_logs(log)
+    spec = find_spec(chain or ("dev" if dev else None))
+    access = _access(rpc_methods, rpc_cors, rpc_host)
+    # As with Substrate, a development chain begins anew unless it is told where to stay.
+    tmp = tmp or (dev and base_path is None)
+    with tempfile.TemporaryDirectory(prefix="loopin-") as scratch:
+        config = NodeConfig(
+            base_path=Path(scratch) if tmp else (base_path or DEFAULT_BASE_PATH).expanduser(),
+            name=name,
+            is_validator=validator or dev,
+            keep_blocks=parse_pruning(pruning),
+            signature_workers=signature_workers,
+            rpc=RpcConfig(rpc_host, rpc_port, access),
+        )
+        if dev:
+            _add_dev_keys(config.base_path, spec)
+        trio.run(_run_until_signalled, config, spec)
+
+
+async def _run_until_signalled(config: NodeConfig, spec: ChainSpec) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_run_and_stop, nursery, config, spec)
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for number in signals:
+                logging.getLogger("node").info("stopping on %s", signal.Signals(number).name)
+                nursery.cancel_scope.cancel()
+                return
+
+
+async def _run_and_stop(nursery: trio.Nursery, config: NodeConfig, spec: ChainSpec) -> None:
+    await run_node(config, spec)
+    nursery.cancel_scope.cancel()
+
+
+def find_spec(chain: str | None) -> ChainSpec:
+    """Return the preset of that name, or the spec in that file. Raises: ConfigError."""
+    if chain is None:
+        raise ConfigError("which chain? Give --dev, or --chain with a chain spec file")
+    preset = PRESETS.get(chain)
+    return preset() if preset else load_spec(Path(chain))
+
+
+def parse_pruning(text: str) -> int | None:
+    """Return how many blocks to keep; None for an archive. Raises: ConfigError."""
+    if text == "archive":
+        return None
+    if not re.fullmatch(r"[1-9][0-9]{0,9}", text):
+        raise ConfigError(f"--pruning {text}: give a number of blocks, or archive")
+    return int(text)
+
+
+def configure_logs(levels: str) -> None:
+    """Log to stderr; ``levels`` is a level, or several ``name=level``. Raises: ConfigError."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format=LOG_FORMAT, datefmt="%Y-%m-%d %H:%M:%S"
+    )
+    for part in levels.split(","):
+        name, equals, level = part.rpartition("=")
+        number = logging.getLevelNamesMapping().get(level.strip().upper())
+        if number is None or (equals and not name):
+            raise ConfigError(f"--log {part}: give debug, info, warning or error, or name=level")
+        logging.getLogger(name.strip() or None).setLevel(number)
+
+
+def _access(methods: str, cors: str | None, host: str) -> Access:
+    origins: tuple[str, ...] | None = LOCAL_ORIGINS
+    if cors is not None:
+        origins = None if cors == "all" else tuple(part.strip() for part in cors.split(","))
+    is_local = host in {"127.0.0.1", "::1", "localhost"}
+    hosts = Access().hosts if is_local else None
+    return Access(MethodPolicy(methods), origins, hosts)
+
+
+def _add_dev_keys(base_path: Path, spec: ChainSpec) -> None:
+    """Put //Alice's keys, which everybody knows, into the keystore of a development chain."""
+    if spec.chain_type == "live":
+        raise ConfigError("--dev is for development chains: its keys are known to everybody")
+    keystore = Keystore(DataFolder(base_path, spec.id).keystore)
+    seeds = dev_session_seeds("Alice")
+    keystore.save(Role.CONSENSUS, seeds.consensus)
+    keystore.save(Role.VRF, seeds.vrf)
+    keystore.save(Role.PEER, seeds.peer)
