@@ -22,7 +22,7 @@ from chain.state_view import TreeView
 from primitives.errors import LoopinError
 from primitives.types import Digest
 
-SLICE_KEYS = 256
+SLICE_KEYS = 128
 """Keys, or hashes, handled between two yields: about a millisecond."""
 VERSIONS_MAX = 16
 VERSION_KEYS_MAX = 65_536
@@ -105,6 +105,7 @@ class StateTree:
             changes[hash_key(key)] = None if value is None else hash_value(value)
             if number % SLICE_KEYS == 0:
                 yield
+        yield from self._make_room(len(changes))
         root_before = self.root
         undo, replaced = yield from self._change(changes)
         self._keep_version(_Version(root_before, replaced, len(undo)))
@@ -117,6 +118,8 @@ class StateTree:
     def revert_in_slices(self, undo: Undo) -> Generator[None, None, None]:
         """Do a ``revert`` that yields about every millisecond; all or nothing as well."""
         assert undo.root_after == self.root, "updates are taken back latest first"
+        if undo.root_before == self.root:
+            return
         yield from self._change(undo.changes)
         if self._versions:
             self._versions.pop()
@@ -152,15 +155,26 @@ class StateTree:
                 return TreeView(self._layout, newer)
         raise VersionNotKept(f"no version with state root {root.hex()} is kept")
 
+    def _make_room(self, keys: int) -> Generator[None, None, None]:
+        """Forget the oldest versions, so that one of ``keys`` keys may be kept; yields.
+
+        Before the update rather than after it: giving back their memory takes milliseconds.
+        """
+        kept = sum(version.keys for version in self._versions) + keys
+        while self._versions and (
+            len(self._versions) >= self._versions_max or kept > self._version_keys_max
+        ):
+            kept -= self._versions.popleft().keys
+            yield
+
     def _keep_version(self, version: _Version) -> None:
         if version.root == self.root:
             return
-        self._versions.append(version)
-        keys = sum(kept.keys for kept in self._versions)
-        while self._versions and (
-            len(self._versions) > self._versions_max or keys > self._version_keys_max
-        ):
-            keys -= self._versions.popleft().keys
+        if self._versions_max and version.keys <= self._version_keys_max:
+            self._versions.append(version)
+        else:
+            # Versions before this one cannot be read without it.
+            self._versions.clear()
 
     def _change(self, changes: KeyChanges) -> Generator[None, None, tuple[KeyChanges, Replaced]]:
         """Bring the tree to a new version; return the earlier values and the earlier nodes."""

@@ -143,6 +143,9 @@ class _Check:
             if count > expected:
                 detail = f"{count - expected} times an {_NAMES[column]} that belongs to no block"
                 self.report(DefectKind.LEFTOVER, None, detail)
+        head = self._reader.head.height
+        for _ in self._reader.pending_keys(head):
+            self.report(DefectKind.LEFTOVER, head, "a pending block at a final height")
 
     def check_state(self) -> None:
         """Build the state tree anew and compare its root."""

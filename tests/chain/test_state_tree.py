@@ -117,7 +117,7 @@ def test_update_in_slices_equals_an_update_and_yields_often() -> None:
     assert yields > 20
 
 
-@pytest.mark.parametrize("steps", [0, 1, 5, 12, 14, 20, 24])
+@pytest.mark.parametrize("steps", [0, 1, 12, 23, 25, 26, 30, 48, 60])
 def test_abandoned_update_leaves_the_tree_as_it_was(steps: int) -> None:
     tree = StateTree()
     tree.update(numbered(3000))
@@ -153,7 +153,7 @@ def test_reads_between_two_slices_are_those_before_the_update() -> None:
 def test_two_updates_at_once_are_our_bug() -> None:
     tree = StateTree.load(apply({}, numbered(3000)).items())
     slices = tree.update_in_slices(numbered(3000, 10))
-    for _ in range(16):
+    for _ in range(28):
         next(slices)
 
     with pytest.raises(AssertionError):
@@ -196,6 +196,19 @@ def test_versions_are_bounded_by_the_keys_they_keep() -> None:
     assert tree.is_provable(roots[-1])
 
 
+def test_update_too_large_to_keep_ends_the_versions_before_it() -> None:
+    tree = StateTree(version_keys_max=100)
+    tree.update(numbered(50))
+    first = tree.root
+    tree.update(numbered(50, 50))
+    assert tree.is_provable(first)
+
+    tree.update(numbered(150, 100))
+
+    assert not tree.is_provable(first)
+    assert tree.is_provable(tree.root)
+
+
 def test_reverted_version_is_no_longer_provable() -> None:
     tree = StateTree()
     tree.update(numbered(50))
@@ -207,6 +220,21 @@ def test_reverted_version_is_no_longer_provable() -> None:
 
     assert tree.is_provable(before)
     assert not tree.is_provable(abandoned)
+
+
+def test_reverting_an_update_that_changed_nothing_keeps_the_versions() -> None:
+    tree = StateTree()
+    tree.update(numbered(50))
+    first = tree.root
+    tree.update({b"k1": b"other"})
+    second = tree.root
+    tree.update({b"k2": b"other"})
+    nothing = tree.update({b"k2": b"other", b"absent": None})
+
+    tree.revert(nothing)
+
+    for root, key, value in ((first, b"k1", b"v1"), (second, b"k2", b"v2")):
+        assert verify_proof(root, key, tree.prove(key, root)) == hash_value(value)
 
 
 def ground_keys(count: int, nibbles: int) -> dict[bytes, bytes]:
@@ -323,9 +351,9 @@ class History(RuleBasedStateMachine):
         assert verify_proof(self.tree.root, key, self.tree.prove(key)) == wanted
 
     @precondition(lambda self: self.undos)
-    @rule(key=st.sampled_from(KEYS))
-    def prove_version_before(self, key: bytes) -> None:
-        undo, state = self.undos[-1]
+    @rule(key=st.sampled_from(KEYS), back=st.integers(1, 5))
+    def prove_earlier_version(self, key: bytes, back: int) -> None:
+        undo, state = self.undos[-min(back, len(self.undos))]
         if self.tree.is_provable(undo.root_before):
             value = state.get(key)
             wanted = None if value is None else hash_value(value)

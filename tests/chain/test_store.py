@@ -364,6 +364,22 @@ def test_snapshot_does_not_see_later_commits(tmp_path: Path) -> None:
         assert store.reads.head.height == 4
 
 
+def test_pending_block_outlives_a_restart_and_ends_with_its_height(tmp_path: Path) -> None:
+    store, chain = filled(tmp_path / "db", 3)
+    block = chain.next()
+    store.save_pending(Height(5), Digest(b"z" * 32), b"later")
+    store.save_pending(block.height, block.hash, b"wins")
+    store.save_pending(block.height, Digest(b"y" * 32), b"loses")
+    store.close()
+
+    with Store.open(tmp_path / "db") as again:
+        assert sorted(again.reads.pending())[1:] == [b"loses", b"wins"]
+        again.commit(block)
+
+        assert list(again.reads.pending()) == [b"later"]
+        assert_sound(again)
+
+
 def test_check_reports_its_progress(tmp_path: Path) -> None:
     store, _ = filled(tmp_path / "db", 3)
     seen: list[Progress] = []
