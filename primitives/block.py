@@ -52,6 +52,8 @@ IMMORTAL = Height(UINT64_MAX)
 _SIGNATURE_TAIL = SIGNATURE_BYTES + 2
 _EXTRINSIC_DEPTH = 16
 _EXTRINSIC_FIELDS = 7
+_BLOCK_ITEMS_MAX = EXTRINSICS_MAX + 16
+"""The extrinsics, and the fields of the header."""
 
 
 class WrongVersion(WrongType):
@@ -120,7 +122,7 @@ class Block:
     @classmethod
     def decode(cls, data: bytes) -> "Block":
         """Return the block of untrusted ``data``, extrinsics still opaque. Raises: DecodeError."""
-        plain = decode(data, bytes_max=BLOCK_BYTES_MAX, depth_max=2)
+        plain = decode(data, bytes_max=BLOCK_BYTES_MAX, depth_max=2, items_max=_BLOCK_ITEMS_MAX)
         if not isinstance(plain, list) or len(plain) != 2:
             raise WrongType("a block is [header, extrinsics]")
         return cls(HEADER.from_plain(plain[0]), body_from_plain(plain[1]))
@@ -167,27 +169,22 @@ class Extrinsic:
         plain = decode(data, bytes_max=EXTRINSIC_BYTES_MAX, depth_max=_EXTRINSIC_DEPTH)
         if not isinstance(plain, list) or len(plain) != _EXTRINSIC_FIELDS:
             raise WrongType(f"an extrinsic has {_EXTRINSIC_FIELDS} fields")
-        version, signer, nonce, valid_until, tip, call, signature = plain
+        version, signer, *numbers, call, signature = plain
         if version != EXTRINSIC_VERSION or type(version) is not int:
             raise WrongVersion(f"extrinsic version {version!r:.20}")
         if not isinstance(call, list) or not call or not isinstance(call[0], str):
             raise WrongType("a call is [name, argument, ...]")
+        nonce, valid_until, tip = [U64.from_plain(number) for number in numbers]
         if signer == b"" and signature == b"":
+            if nonce or valid_until or tip:
+                raise WrongType("an inherent has no nonce, lifetime or tip")
             account, seal = None, None
         else:
             account = ACCOUNT.from_plain(signer)
             if not isinstance(signature, bytes) or len(signature) != SIGNATURE_BYTES:
                 raise WrongType("a signed extrinsic ends with a signature of 64 bytes")
             seal = Signature(signature)
-        return cls(
-            account,
-            Nonce(U64.from_plain(nonce)),
-            Height(U64.from_plain(valid_until)),
-            AMOUNT.from_plain(tip),
-            call,
-            seal,
-            data,
-        )
+        return cls(account, Nonce(nonce), Height(valid_until), Balance(tip), call, seal, data)
 
 
 def signing_prefix(genesis: Digest, spec_version: SpecVersion) -> bytes:

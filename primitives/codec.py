@@ -63,14 +63,17 @@ def encode(plain: Plain) -> bytes:
     return cast(bytes, _packer.pack(plain))
 
 
-def decode(data: bytes, *, bytes_max: int, depth_max: int = DEPTH_MAX) -> Plain:
+def decode(
+    data: bytes, *, bytes_max: int, depth_max: int = DEPTH_MAX, items_max: int | None = None
+) -> Plain:
     """Return the one value that ``data`` encodes canonically.
 
+    ``items_max`` bounds the items of all arrays together; without it their bytes alone do.
     Raises: TooLarge, Malformed, NotCanonical.
     """
     if len(data) > bytes_max:
         raise TooLarge(f"{len(data)} bytes, at most {bytes_max} allowed")
-    _check_shape(data, depth_max)
+    _check_shape(data, depth_max, len(data) if items_max is None else items_max)
     plain = decode_trusted(data)
     if encode(plain) != data:
         raise NotCanonical(f"not the shortest form: {data[:16].hex()}")
@@ -113,17 +116,17 @@ _STEPS = _steps()
 _WIDTHS = {_BIN8: 1, _BIN16: 2, _BIN32: 4, _ARRAY16: 2, _ARRAY32: 4}
 
 
-def _check_shape(data: bytes, depth_max: int) -> None:
+def _check_shape(data: bytes, depth_max: int, items_max: int) -> None:
     """Walk the item headers and refuse what a decoder should not even start on."""
     end = len(data)
-    position = 0
+    position = items = 0
     left = 1
     outer: list[int] = []
     while True:
         while left == 0:
             if not outer:
                 if position != end:
-                    raise Malformed(f"{end - position} bytes after the value")
+                    raise Malformed(f"{end} bytes, the value has {position}")
                 return
             left = outer.pop()
         left -= 1
@@ -131,19 +134,23 @@ def _check_shape(data: bytes, depth_max: int) -> None:
             raise Malformed("truncated")
         first = data[position]
         step = _STEPS[first]
+        if step == _FORBIDDEN:
+            raise Malformed(f"type byte {first:#04x} is not allowed")
         if step > 0:
             position += step
             continue
-        if step == _FORBIDDEN:
-            raise Malformed(f"type byte {first:#04x} is not allowed")
         width = _WIDTHS.get(step, 0)
-        count = int.from_bytes(data[position + 1 : position + 1 + width]) if width else first & 0x0F
-        position += 1 + width
+        start = position + 1
+        position = start + width
+        count = int.from_bytes(data[start:position], "big") if width else first & 0x0F
         if count > end - position:
             raise TooLarge(f"{count} promised, {max(0, end - position)} bytes left")
         if step in (_BIN8, _BIN16, _BIN32):
             position += count
             continue
+        items += count
+        if items > items_max:
+            raise TooLarge(f"more than {items_max} items promised")
         if len(outer) >= depth_max:
             raise TooLarge(f"nested deeper than {depth_max}")
         outer.append(left)
@@ -186,7 +193,7 @@ def integer(kind: str, lowest: int, highest: int) -> Codec[int]:
     """Return the codec of the integers from ``lowest`` to ``highest``."""
 
     def to_plain(value: int) -> Plain:
-        if not lowest <= value <= highest:
+        if not lowest <= value <= highest or value is True or value is False:
             raise OutOfRange(f"{value} is not a {kind}")
         return value
 
@@ -236,8 +243,12 @@ def text(length_max: int) -> Codec[str]:
     """Return the codec of strings of at most ``length_max`` bytes of UTF-8."""
 
     def to_plain(value: str) -> Plain:
-        if len(value.encode()) > length_max:
-            raise OutOfRange(f"text longer than {length_max} bytes")
+        try:
+            length = len(value.encode())
+        except UnicodeEncodeError as error:
+            raise OutOfRange(f"not UTF-8: {error.reason}") from error
+        if length > length_max:
+            raise OutOfRange(f"{length} bytes of text, at most {length_max} allowed")
         return value
 
     def from_plain(plain: Plain) -> str:
@@ -275,6 +286,7 @@ def listing(item: Codec[T], length_max: int) -> Codec[tuple[T, ...]]:
 
 def optional(item: Codec[T]) -> Codec[T | None]:
     """Return the codec of a value that may be missing; nil stands for None."""
+    assert item.description["type"] != "option", "nil would stand for two values"
 
     def to_plain(value: T | None) -> Plain:
         return None if value is None else item.to_plain(value)
@@ -322,7 +334,7 @@ def struct(cls: type[V], **fields: Codec[Any]) -> Codec[V]:
 
     description = {
         "type": "struct",
-        "name": cls.__name__,
+        "struct": cls.__name__,
         "fields": [{"name": name, **codec.description} for name, codec in fields.items()],
     }
     return Codec(description, *_extent(codecs), to_plain, from_plain)
