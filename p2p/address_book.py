@@ -118,6 +118,16 @@ class AddressBook:
         self._put(_Entry(peer, addresses, record.record, source=source))
         return True
 
+    def met(self, record: PeerRecord) -> None:
+        """Take what a peer says of itself from the very address that it claims."""
+        peer, addresses = check_record(record)
+        old = self._entries.get(peer)
+        if old is None and not self._make_room():
+            return
+        known = () if old is None or old.source else old.addresses
+        merged = (*addresses, *(address for address in known if address not in addresses))
+        self._put(_Entry(peer, merged[:ADDRESSES_MAX], record.record))
+
     def reached(self, peer: PeerId, address: Address) -> None:
         """Note that the peer was found at this address: it comes first from now on."""
         old = self._entries.get(peer)

@@ -30,8 +30,9 @@ from p2p.identity import (
     key_pair_from_seed,
     peer_id_of_seed,
 )
+from p2p.libp2p_fixes.link import Link
 from p2p.libp2p_fixes.pipe import Pipe
-from p2p.libp2p_fixes.swarm import Link, Serve, accept, dial, make_host
+from p2p.libp2p_fixes.swarm import Serve, accept, dial, make_host
 from primitives.errors import ConfigError
 
 log = logging.getLogger(__name__)

@@ -45,7 +45,7 @@ from p2p.faults import (
 from p2p.frames import encode_frame
 from p2p.host import HandshakeLimits, Host, Listen, locked
 from p2p.identity import Address, PeerId, endpoint, peer_id_of_seed
-from p2p.libp2p_fixes.swarm import Link, Stream
+from p2p.libp2p_fixes.link import Link, Stream
 from p2p.libp2p_fixes.yamux import FirmYamux
 from p2p.peers import EXCHANGE, PeerLimits, Peers
 from p2p.requests import Answers, RequestSpec
@@ -362,7 +362,7 @@ class Network:
 
     def on_up(self, session: Session) -> None:
         if (old := self._announced.get(session.peer)) is not None:
-            self._announce_down(old, "superseded")
+            self._announce_down(old, describe(Superseded()))
         self._announced[session.peer] = session
         log.info("peer up peer=%s address=%s", session.peer, session.hostname)
         self._handler.on_peer_up(session.peer)
@@ -411,11 +411,12 @@ class Network:
                 await self._learn_peers(self._peers.choose(peers))
 
     async def _learn_peers(self, source: PeerId) -> None:
+        hostname = self._sessions[source].hostname
         try:
             async with self.request(source, EXCHANGE.name, b"\x01") as answers:
                 async for body in answers:
                     record = PEER_RECORD.decode(body)
-                    self._peers.learn(record, source)
+                    self._peers.learn(record, source, hostname)
                     if record.record:
                         self._handler.on_record(PeerId(record.peer), record.record)
         except DecodeError as error:

@@ -10,14 +10,15 @@ Validators' addresses come from above and are told to nobody; the address book h
 where nodes listen openly.
 """
 
+import ipaddress
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
-from p2p.address_book import AddressBook, PeerRecord
+from p2p.address_book import AddressBook, PeerRecord, check_record
 from p2p.dialing import BackOff
-from p2p.identity import ADDRESS_CHARACTERS_MAX, Address, PeerId
+from p2p.identity import ADDRESS_CHARACTERS_MAX, Address, PeerId, endpoint
 from p2p.requests import RequestSpec
 from p2p.scores import Rules, Scores
 
@@ -153,10 +154,21 @@ class Peers:
         self._back_off.ended(peer, lasted=lasted, is_validator=is_validator, now=now)
         self._back_off.keep({*self.validators, *self.book.peers()})
 
-    def learn(self, record: PeerRecord, source: PeerId) -> None:
-        """Take what a peer told about another. Raises: BadPeerId, BadAddress."""
-        if record.peer != self._me and record.peer not in self.validators:
-            self.book.learn(record, source)
+    def learn(self, record: PeerRecord, source: PeerId, hostname: str) -> None:
+        """Take what a peer at ``hostname`` told about another or itself.
+
+        Raises: BadPeerId, BadAddress.
+        """
+        _, addresses = check_record(record)
+        if record.peer == self._me or record.peer in self.validators:
+            return
+        own = tuple(address for address in addresses if endpoint(address)[0] == hostname)
+        if record.peer == source and own:
+            # Seen at this very host: no stranger is sent to a third party by this.
+            self.book.met(replace(record, addresses=own))
+        else:
+            plausible = tuple(one for one in addresses if _is_plausible(one, hostname))
+            self.book.learn(replace(record, addresses=plausible), source)
 
     def tell(self, asker: PeerId) -> tuple[PeerRecord, ...]:
         """Return what to tell a peer: first ourselves, then those whom we have reached."""
@@ -170,3 +182,15 @@ class Peers:
 
     def choose(self, peers: tuple[PeerId, ...]) -> PeerId:
         return self._random.choice(peers)
+
+
+def _is_plausible(address: Address, hostname: str) -> bool:
+    """Refuse to be sent into our own or a private network by somebody from outside."""
+    return not _is_private(endpoint(address)[0]) or _is_private(hostname)
+
+
+def _is_private(hostname: str) -> bool:
+    try:
+        return not ipaddress.ip_address(hostname).is_global
+    except ValueError:  # a name: what it stands for is known when it is dialed
+        return False

@@ -24,7 +24,7 @@ from p2p.faults import (
     describe,
 )
 from p2p.identity import PeerId
-from p2p.libp2p_fixes.swarm import Link, Stream
+from p2p.libp2p_fixes.link import Link, Stream
 from p2p.requests import Answers, RequestSpec, answer, refuse
 from p2p.scores import RateLimit
 

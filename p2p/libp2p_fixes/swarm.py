@@ -11,8 +11,8 @@
   port. ``listen`` and ``accept`` replace the listener: an own accept loop, an own socket.
 * *negative cache*: after a failed dial libp2p refuses to dial for 60 s; it drops loopback addresses
   when a public one is known and tries at most two. ``dial`` opens the socket itself.
-* *new_stream picks any connection, also a stale one, or dials*: ``open_stream`` takes the
-  connection.
+* *new_stream picks any connection, also a stale one, or dials*: ``Link.open_stream`` (``link.py``)
+  is asked of one connection.
 """
 
 import logging
@@ -23,24 +23,22 @@ from libp2p import new_host
 from libp2p.abc import INetStream
 from libp2p.crypto.keys import KeyPair
 from libp2p.custom_types import TProtocol
-from libp2p.exceptions import BaseLibp2pError
 from libp2p.host.basic_host import BasicHost
 from libp2p.host.ping import ID as PING
 from libp2p.identity.identify.identify import ID as IDENTIFY
 from libp2p.identity.identify_push.identify_push import ID_PUSH as IDENTIFY_PUSH
-from libp2p.io.abc import ReadWriteCloser
 from libp2p.network.config import ConnectionConfig
 from libp2p.network.connection.swarm_connection import SwarmConn
-from libp2p.network.stream.net_stream import NetStream
 from libp2p.network.swarm import Swarm
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 from multiaddr import Multiaddr
 
-from p2p.faults import ConnectionLost, DialFailed, Flooding, NetworkFault
+from p2p.faults import ConnectionLost, DialFailed
 from p2p.identity import PeerId, libp2p_id
 from p2p.libp2p_fixes import yamux
+from p2p.libp2p_fixes.link import NEGOTIATION_SECONDS, Link, Sip, Stream
 from p2p.libp2p_fixes.noise import GatedNoise
 from p2p.libp2p_fixes.pipe import Pipe
 from p2p.libp2p_fixes.yamux import FirmYamux
@@ -49,133 +47,7 @@ log = logging.getLogger(__name__)
 
 CONNECTIONS_MAX = 1024
 """libp2p's own limit; the network layer stays far below it."""
-NEGOTIATION_BYTES_MAX = 1024
-"""Read on a new stream before its protocol is agreed."""
-NEGOTIATION_SECONDS = 10
-GIVE_UP_SECONDS = 2
 _IMPOSSIBLE_ADDRESS = Multiaddr("/ip4/0.0.0.0/tcp/0")
-
-
-class NegotiationFailed(NetworkFault):
-    """The other side does not speak this protocol, or said nothing in time."""
-
-
-class Link:
-    """One authenticated connection to a peer, either way round."""
-
-    def __init__(self, pipe: Pipe, connection: SwarmConn, host: BasicHost) -> None:
-        muxed = connection.muxed_conn
-        assert isinstance(muxed, FirmYamux)
-        self.peer = PeerId(muxed.peer_id.to_base58())
-        self.pipe = pipe
-        self.muxed = muxed
-        self.connection = connection
-        self._host = host
-
-    @property
-    def is_dialer(self) -> bool:
-        """True when this side made the connection."""
-        return self.pipe.is_initiator
-
-    @property
-    def is_closed(self) -> bool:
-        return self.pipe.abort_reason is not None or self.connection.is_closed
-
-    def abort(self, reason: str) -> None:
-        """Close the socket now; the first reason is kept."""
-        self.pipe.abort(reason)
-
-    def why_closed(self) -> str:
-        return self.pipe.abort_reason or "closed by the peer"
-
-    async def open_stream(self, protocol: str) -> "Stream":
-        """Open a stream and agree on its protocol; the caller sets the deadline.
-
-        Raises: ConnectionLost, NegotiationFailed.
-        """
-        try:
-            raw = await self.connection.new_stream()
-        except BaseLibp2pError as error:
-            raise ConnectionLost(str(error)) from error
-        stream = Stream(raw)
-        try:
-            await self._host.multiselect_client.select_one_of(
-                [TProtocol(protocol)], MultiselectCommunicator(_Sip(raw)), NEGOTIATION_SECONDS
-            )
-        except (BaseLibp2pError, UnicodeDecodeError, Flooding) as error:
-            await stream.give_up()
-            raise NegotiationFailed(protocol, str(error)) from error
-        except trio.Cancelled:
-            with trio.CancelScope(shield=True):
-                await stream.give_up()
-            raise
-        return stream
-
-
-class Stream:
-    """Bytes to and from a peer, with this package's errors."""
-
-    def __init__(self, raw: INetStream) -> None:
-        assert isinstance(raw, NetStream)
-        self._raw = raw
-
-    async def read(self, bytes_max: int) -> bytes:
-        """Return what came, at most ``bytes_max``; ``b""`` at the end. Raises: ConnectionLost."""
-        try:
-            return await self._raw.read(bytes_max)
-        except EOFError:
-            return b""
-        except (BaseLibp2pError, ValueError) as error:
-            raise ConnectionLost(str(error)) from error
-
-    async def write(self, data: bytes) -> None:
-        """Write everything. To give up, abort the link: never cancel. Raises: ConnectionLost."""
-        try:
-            await self._raw.write(data)
-        except (BaseLibp2pError, ValueError) as error:
-            raise ConnectionLost(str(error)) from error
-
-    async def finish(self) -> None:
-        """Say that nothing more will be written. Raises: ConnectionLost."""
-        try:
-            await self._raw.close_write()
-        except (BaseLibp2pError, ValueError) as error:
-            raise ConnectionLost(str(error)) from error
-
-    async def close(self) -> None:
-        """Forget a stream that both sides have finished. Raises: ConnectionLost."""
-        try:
-            await self._raw.close()
-        except (BaseLibp2pError, ValueError) as error:
-            raise ConnectionLost(str(error)) from error
-
-    async def give_up(self) -> None:
-        """Reset the stream; if even that cannot be written in 2 s, the link goes down."""
-        with trio.move_on_after(GIVE_UP_SECONDS):
-            await self._raw.reset()
-
-
-class _Sip(ReadWriteCloser):
-    """A stream from which only a little may be read: what negotiation may cost."""
-
-    def __init__(self, raw: INetStream) -> None:
-        self._raw = raw
-        self._left = NEGOTIATION_BYTES_MAX
-
-    async def read(self, n: int | None = None) -> bytes:
-        if n is None or n > self._left:
-            raise Flooding("stream negotiation", n)
-        self._left -= n
-        return await self._raw.read(n)
-
-    async def write(self, data: bytes) -> None:
-        await self._raw.write(data)
-
-    async def close(self) -> None:
-        await self._raw.close()
-
-    def get_remote_address(self) -> tuple[str, int] | None:
-        return self._raw.get_remote_address()
 
 
 Serve = Callable[[FirmYamux, str, Stream], Awaitable[None]]
@@ -236,7 +108,7 @@ def _guarded(host: BasicHost, serve: Serve) -> Callable[[INetStream], Awaitable[
         stream = Stream(raw)
         try:
             agreed, handler = await host.multiselect.negotiate(
-                MultiselectCommunicator(_Sip(raw)), NEGOTIATION_SECONDS
+                MultiselectCommunicator(Sip(stream)), NEGOTIATION_SECONDS
             )
             if agreed == IDENTIFY and handler is not None:
                 with trio.fail_after(NEGOTIATION_SECONDS):

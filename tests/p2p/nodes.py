@@ -18,7 +18,7 @@ from multiaddr import Multiaddr
 from p2p.channels import Timing
 from p2p.host import HandshakeLimits, Host, Listen
 from p2p.identity import Address, PeerId, endpoint, key_pair_from_seed, libp2p_id, peer_id_of_seed
-from p2p.libp2p_fixes.swarm import Link, Stream
+from p2p.libp2p_fixes.link import Link, Stream
 from p2p.libp2p_fixes.yamux import FirmYamux
 from p2p.network import Config, Network
 from p2p.peers import PeerLimits

@@ -162,9 +162,13 @@ async def test_requests_fail_as_over_the_wire(
 ) -> None:
     async with world(2) as made:
         here, there = made.nodes
-        with pytest.raises(error):
+
+        async def ask() -> None:
             async with here.request(there.peer, "blocks", payload) as answers:
                 [body async for body in answers]
+
+        with pytest.raises(error):
+            await ask()
 
 
 async def test_request_over_a_cut_link_is_lost(autojump_clock: MockClock) -> None:
