@@ -12,6 +12,7 @@ from chain.state_proof import (
     STATE_PROOF,
     InvalidProof,
     StateProof,
+    find_entry,
     hash_value,
     verify_proof,
 )
@@ -97,6 +98,15 @@ def test_proof_of_one_key_says_nothing_about_another() -> None:
 def test_proof_against_another_root_is_refused() -> None:
     with pytest.raises(InvalidProof):
         verify_proof(Digest(b"x" * 32), b"key 1", TREE.prove(b"key 1"))
+
+
+def test_entry_is_found_at_entry_boundaries_only() -> None:
+    key, value = bytes(range(32)), bytes(range(100, 132))
+    other = b"\x01" * 16 + key + b"\x02" * 16
+
+    assert find_entry(other + key + value, key) == ENTRY_BYTES
+    assert find_entry(other, key) == -1
+    assert find_entry(b"", key) == -1
 
 
 def test_empty_proof_proves_absence_in_the_empty_state_only() -> None:

@@ -254,11 +254,41 @@ def test_keys_ground_into_one_slot_hash_as_the_definition_says() -> None:
     assert tree.root == root_of_entries(entries)
 
 
+def test_ground_slot_outlives_every_change_of_layout() -> None:
+    crowded = ground_keys(30, 6)
+    rng = random.Random(5)
+    others = {rng.randbytes(32): hash_value(b"other") for _ in range(7000)}
+    tree = tree_of_entries({**crowded, **others})
+
+    run(change_entries(tree, {}))
+    grown = tree.flat_depth
+    run(change_entries(tree, dict.fromkeys(list(others)[20:])))
+    run(change_entries(tree, {}))
+
+    kept = dict(list(others.items())[:20])
+    assert (grown, tree.flat_depth) == (3, 1)
+    assert tree.root == root_of_entries({**crowded, **kept})
+
+
+def test_branch_becomes_a_bucket_with_its_seventeenth_entry_gone() -> None:
+    entries = ground_keys(17, 8)
+    tree = tree_of_entries(entries)
+    gone = next(iter(entries))
+
+    undo, _ = run(change_entries(tree, {gone: None}))
+
+    del entries[gone]
+    assert tree.root == root_of_entries(entries)
+    tree.revert(undo)
+    assert len(tree) == 17
+
+
 def test_change_in_a_ground_slot_costs_its_depth_and_not_its_size(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     crowded, nibbles = ground_keys(20_000, 10), 10
     tree = tree_of_entries(crowded)
+    run(change_entries(tree, {}))
     hashes = count_hashes(monkeypatch)
 
     key_hash = next(iter(crowded))
@@ -279,7 +309,7 @@ def change_entries(
     tree: StateTree, changes: dict[bytes, bytes | None]
 ) -> Generator[None, None, Undo]:
     """Update by key hashes chosen at will, as if their preimages had been ground."""
-    yield
+    yield from tree._relay()
     before = tree.root
     undo, _ = yield from tree._change(changes)
     return Undo(before, tree.root, undo)

@@ -29,7 +29,7 @@ from chain.store_reader import (
     StoreCorrupted,
     UnknownHeight,
 )
-from chain.store_schema import META_SCHEMA, Place
+from chain.store_schema import BODY, META_SCHEMA, Place, by_height
 from primitives.types import AccountId, Digest, Height
 from tests.chain.final_blocks import ACCOUNTS, EPOCH_BLOCKS, FinalBlocks
 
@@ -388,6 +388,27 @@ def test_check_reports_its_progress(tmp_path: Path) -> None:
         check_store(reader, seen.append)
 
     assert {progress.phase for progress in seen} >= {"blocks", "state"}
+
+
+def test_missing_record_that_the_schema_promises_is_corruption(tmp_path: Path) -> None:
+    store, _ = filled(tmp_path / "db", 3)
+    store.close()
+    with plyvel.DB(str(tmp_path / "db")) as database:
+        database.delete(by_height(BODY, 2))
+
+    with Store.open(tmp_path / "db") as again, pytest.raises(StoreCorrupted, match="db check"):
+        again.reads.body_at(Height(2))
+
+
+def test_genesis_larger_than_one_batch_is_written_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chain.store.GENESIS_BATCH_WRITES", 5)
+    store, chain = filled(tmp_path / "db", 0)
+
+    with store:
+        assert dict(store.reads.items()) == chain.states[0]
+        assert_sound(store)
 
 
 class FailingBatch:
