@@ -189,7 +189,7 @@ class TorchBackend:
         torch.cuda.synchronize()
         runs = 0
         start = now = time.perf_counter()
-        while now - start < TUNING_SECONDS:
+        while runs == 0 or now - start < TUNING_SECONDS:
             for _ in range(4):
                 run(rows)
             torch.cuda.synchronize()
