@@ -109,10 +109,12 @@ def replay(data: bytes) -> Replay:
 def _frame_body(data: bytes, position: int) -> bytes | None:
     """Return the record bytes of one frame, or None if it was torn. Raises: JournalDamaged."""
     head = data[position : position + _HEAD_BYTES]
-    if len(head) < _HEAD_BYTES or not any(data[position:]):
-        return None  # a file system may lengthen a file with zeros before it writes the data
+    if len(head) < _HEAD_BYTES:
+        return None
     length, check = head[:_LENGTH_BYTES], head[_LENGTH_BYTES : _LENGTH_BYTES + _CHECK_BYTES]
     if _digest(length)[:_CHECK_BYTES] != check:
+        if not any(data[position + _HEAD_BYTES :]):
+            return None  # a file system may lengthen a file with zeros before it writes the data
         raise JournalDamaged(f"at byte {position}: no frame begins here")
     start = position + _HEAD_BYTES
     end = start + int.from_bytes(length, "big")
@@ -146,7 +148,7 @@ def compact(records: Iterable[Record]) -> tuple[Record, ...]:
     head: list[Record] = [Floor(epoch, top)]
     if newest is not None:
         head.append(newest)
-    return (*head, *dict.fromkeys(above))
+    return (*head, *sorted(dict.fromkeys(above), key=lambda r: (r.view, encode_record(r))))
 
 
 def export_interchange(genesis: Digest, key: PublicKey, records: Sequence[Record]) -> str:

@@ -78,6 +78,11 @@ def evidence_of(first: Signed, second: Signed) -> Evidence:
     return Evidence(ordered[0], ordered[1])
 
 
+def find_evidence(first: Signed, second: Signed) -> Evidence | None:
+    """Return the evidence that two messages make together, or None."""
+    return None if find_offence(first, second) is None else evidence_of(first, second)
+
+
 def verify_evidence(table: PowerTable, genesis: Digest, evidence: Evidence) -> Offence:
     """Return the offence of the validator at ``evidence.first.signer``.
 

@@ -44,6 +44,7 @@ from consensus.simplex.events import (
     TimerFired,
     Verified,
 )
+from consensus.simplex.evidence import find_evidence
 from consensus.simplex.messages import (
     Certificate,
     Kind,
@@ -53,7 +54,7 @@ from consensus.simplex.messages import (
     Vote,
 )
 from consensus.simplex.pledges import Floor, Pledges, Record
-from consensus.simplex.views import Views, ViewState, contradiction, kind_of
+from consensus.simplex.views import Views, ViewState, kind_of
 from consensus.simplex.voice import Voice
 from primitives.types import UINT64_MAX, Digest, Height, Millis, View
 
@@ -128,10 +129,12 @@ class Simplex:
         if message.epoch != self.config.epoch:
             return False
         match message:
-            case Request():
-                return True
             case Certificate():
                 return not self.is_ended and not self.views.has(message)
+            case Request():
+                return True
+            case _ if self.is_ended:
+                return True
             case Proposal():
                 state = self.views.find(message.view)
                 return (
@@ -190,7 +193,7 @@ class Simplex:
             self._catch_up.informant = sender
             self._advance()
         elif not state.is_reported:
-            evidence = contradiction(state.proposal, proposal)
+            evidence = find_evidence(state.proposal, proposal)
             if evidence is not None:
                 state.is_reported = True
                 self._actions.append(Report(evidence))
@@ -207,7 +210,7 @@ class Simplex:
 
     def _adopt(self, vote: Vote) -> None:
         """Be bound by a vote of our own key that our journal does not know."""
-        if vote not in self.pledges.said(vote.view):
+        if self.pledges.is_news(vote):
             self._actions.append(Persist(vote))
             self.pledges.record(vote)
 

@@ -58,6 +58,10 @@ class Pledges:
             case Finalize():
                 self._finalized.setdefault(message.view, message)
 
+    def is_news(self, message: Signed) -> bool:
+        """Return whether nothing of this kind was said in the message's view."""
+        return all(type(said) is not type(message) for said in self.said(message.view))
+
     def raise_floor(self, view: View) -> None:
         """Promise silence up to ``view``, and forget what was said there."""
         self.floor = max(self.floor, view)
@@ -84,17 +88,9 @@ class Pledges:
         # Simplex 2.1 step 4: only if the timer did not fire, which here means: not nullified.
         return view > self.floor and view not in self._nullified and view not in self._finalized
 
-    def has_notarized(self, view: View) -> bool:
-        """Return whether a notarize in ``view`` was signed."""
-        return view in self._notarized
-
     def has_nullified(self, view: View) -> bool:
         """Return whether a nullify of ``view`` was signed."""
         return view in self._nullified
-
-    def find_proposal(self, view: View) -> Proposal | None:
-        """Return the own proposal of ``view``, or None."""
-        return self._proposed.get(view)
 
     def said(self, view: View) -> list[Signed]:
         """Return everything signed in ``view``, in the order in which it may be said again."""

@@ -4,8 +4,6 @@ Everything here needs a power table and the genesis hash, nothing else: light cl
 the runtime's judge of evidence call it without a machine.
 """
 
-from typing import assert_never
-
 from consensus.simplex.messages import (
     Certificate,
     Finalize,
@@ -112,6 +110,4 @@ def verify_message(table: PowerTable, genesis: Digest, message: Message) -> None
         case Proposal() | Notarize() | Nullify() | Finalize():
             verify_signed(table, genesis, message)
         case Request():
-            return
-        case _:
-            assert_never(message)
+            pass

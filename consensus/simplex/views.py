@@ -9,7 +9,7 @@ stretches, and falls to nothing with the next final block.
 
 from dataclasses import dataclass, field
 
-from consensus.simplex.evidence import Evidence, evidence_of, find_offence
+from consensus.simplex.evidence import Evidence, find_evidence
 from consensus.simplex.messages import (
     Certificate,
     Finalize,
@@ -17,7 +17,6 @@ from consensus.simplex.messages import (
     Notarize,
     Nullify,
     Proposal,
-    Signed,
     Vote,
     bitmap,
 )
@@ -83,9 +82,10 @@ class Ballot:
             return None
         for kind in (Kind.NOTARIZE, Kind.NULLIFY, Kind.FINALIZE):
             earlier = self._votes.get((kind, vote.signer))
-            if earlier is not None and find_offence(earlier, vote) is not None:
+            evidence = None if earlier is None else find_evidence(earlier, vote)
+            if evidence is not None:
                 self._reported[vote.signer] = True
-                return evidence_of(earlier, vote)
+                return evidence
         return None
 
     def _certificate(self, vote: Vote) -> Certificate:
@@ -245,8 +245,3 @@ class Views:
     def votes_held(self) -> int:
         """Return how many votes all ballots hold together."""
         return sum(len(state.ballot) for state in self._states.values())
-
-
-def contradiction(first: Signed, second: Signed) -> Evidence | None:
-    """Return the evidence that two messages make, or None."""
-    return None if find_offence(first, second) is None else evidence_of(first, second)

@@ -29,7 +29,7 @@ from consensus.simplex.pledges import Pledges, Record
 from consensus.simplex.views import Ballot, Views, ViewState, kind_of
 from consensus.simplex.voice import Voice
 from primitives.power_table import PowerTable
-from primitives.types import Digest, Height, View
+from primitives.types import Digest, Height, Millis, View
 from tests.simulation import byzantine
 from tests.simulation.node import Node
 from tests.simulation.simulator import Plan
@@ -402,6 +402,7 @@ class BlamesTheInnocent(Mutant):
 QUIET = Faults.none()
 CRASHING = replace(QUIET, crash=0.02)
 LOSSY = replace(QUIET, loss=0.3)
+SLOW = replace(QUIET, delay_max=Millis(60), loss=0.1)
 SPLIT = replace(QUIET, partition=0.6, loss=0.1)
 
 
@@ -451,7 +452,10 @@ TRIALS: tuple[Trial, ...] = (
     ),
     Trial(CountsReplays, Plan(size=4, faults=replace(LOSSY, duplication=0.3))),
     Trial(IgnoresGaps, Plan(size=4, faults=QUIET, lie=byzantine.ForkAround, liars=1)),
-    Trial(TrustsParents, Plan(size=4, lie=byzantine.ForkAround, liars=1)),
+    Trial(
+        TrustsParents,
+        Plan(size=4, faults=SLOW, heal_at=2500, lie=byzantine.ForkAround, liars=1),
+    ),
     Trial(TrustsLeaders, Plan(size=4, faults=QUIET, lie=byzantine.BadBlockMaker, liars=1)),
     Trial(TakesAnyLeader, Plan(size=4, faults=QUIET, lie=byzantine.Usurper, liars=1)),
     Trial(BuildsPastTheBoundary, Plan(size=4, faults=QUIET)),
@@ -465,6 +469,6 @@ TRIALS: tuple[Trial, ...] = (
     Trial(NeverForgivesSilence, Plan(size=4, faults=replace(SPLIT, loss=0.6), heal_at=20000)),
     Trial(KeepsEveryVote, Plan(size=4, lie=byzantine.Flooder, liars=1)),
     Trial(AnswersWithoutEnd, Plan(size=4, faults=SPLIT, heal_at=2500)),
-    Trial(EndsAtNotarization, Plan(size=4, faults=LOSSY)),
+    Trial(EndsAtNotarization, Plan(size=4, faults=SLOW, heal_at=1200)),
     Trial(BlamesTheInnocent, Plan(size=4, faults=LOSSY)),
 )
