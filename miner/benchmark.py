@@ -6,10 +6,10 @@ never meets: a late block, a warm day, an update. An honest provider must miss f
 check in 400.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from miner.backends.backend import Device
+from miner.backends.backend import BackendUnavailable, Device
 from miner.prover import ForwardPassSource
 from primitives.merkle import MerkleTree
 from primitives.types import AccountId, Digest
@@ -88,3 +88,27 @@ def measure(
         rows_per_unit=resource.rows_per_unit,
         units_max=resource.units_max,
     )
+
+
+def measure_best(
+    devices: Sequence[Device], resource: ForwardPassClass, *, seconds: float, clock: Clock
+) -> Measurement:
+    """Return the measurement of the device that is fastest with this class.
+
+    ``devices`` are those that ``judge_devices`` accepted. One that cannot hold this class's network
+    is left out.
+    Raises: BackendUnavailable, when none can.
+    """
+    best: Measurement | None = None
+    problem = "no device was accepted"
+    for device in devices:
+        try:
+            found = measure(device, resource, seconds=seconds, clock=clock)
+        except BackendUnavailable as refusal:
+            problem = str(refusal)
+            continue
+        if best is None or found.rows_per_second > best.rows_per_second:
+            best = found
+    if best is None:
+        raise BackendUnavailable(problem)
+    return best

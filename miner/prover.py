@@ -175,11 +175,20 @@ class Prover:
         return bytes(self._leaves)
 
     def step(self) -> Progress:
-        """Compute one batch, having submitted the next."""
-        pending = self._pending or self._submit()
-        self._pending = self._submit()
-        if pending is not None:
-            self._leaves += b"".join(pending())
+        """Compute one batch, having submitted the next.
+
+        After a failure the prover stands where it stood, and may try again or be saved.
+        Raises: BackendUnavailable, or what reading a chunk raises.
+        """
+        try:
+            pending = self._pending or self._submit()
+            self._pending = self._submit()
+            leaves = pending() if pending is not None else []
+        except BaseException:
+            self._pending = None
+            self._submitted = self.progress.leaves_done
+            raise
+        self._leaves += b"".join(leaves)
         return self.progress
 
     def run(self, on_progress: Callable[[Progress], None]) -> None:

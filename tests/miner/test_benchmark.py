@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from miner.backends.backend import Pending
+from miner.backends.backend import BackendUnavailable, Pending
 from miner.backends.numpy_backend import NumpyBackend
-from miner.benchmark import Measurement, measure
+from miner.benchmark import Measurement, measure, measure_best
 from runtime.pocps.forward_pass import ForwardPassClass, Matrix, Rows
 
 RESOURCE = ForwardPassClass(
@@ -28,10 +28,10 @@ MEASUREMENT = Measurement(
 class TickingDevice:
     """A device on which loading takes a second and each row a millisecond of its own clock."""
 
-    name = "ticking"
-
-    def __init__(self) -> None:
+    def __init__(self, row_seconds: float = 0.001, name: str = "ticking") -> None:
         self.now = 100.0
+        self.row_seconds = row_seconds
+        self.name = name
 
     def clock(self) -> float:
         return self.now
@@ -53,7 +53,7 @@ class TickingBackend(NumpyBackend):
         pending = super().submit(rows)
 
         def collect() -> bytes:
-            self._device.now += 0.001 * len(rows)
+            self._device.now += self._device.row_seconds * len(rows)
             return pending()
 
         return collect
@@ -94,3 +94,31 @@ def test_a_larger_margin_never_gives_more_units() -> None:
 
     assert units == sorted(units, reverse=True)
     assert replace(MEASUREMENT, load_seconds=2.0).honest_units(60) < MEASUREMENT.honest_units(60)
+
+
+class FullDevice:
+    name = "full"
+
+    def open(self, layers: Sequence[Matrix]) -> NumpyBackend:
+        raise BackendUnavailable("out of memory")
+
+
+def test_the_fastest_device_that_can_hold_the_class_is_chosen() -> None:
+    slow = TickingDevice(0.002, "slow")
+    fast = TickingDevice(0.001, "fast")
+
+    def clock() -> float:
+        return slow.now + fast.now
+
+    best = measure_best([FullDevice(), slow, fast, FullDevice()], RESOURCE, seconds=0, clock=clock)
+
+    assert best.device == "fast"
+
+
+def test_a_class_that_no_device_can_hold_is_said_to_be_so() -> None:
+    device = TickingDevice()
+
+    with pytest.raises(BackendUnavailable, match="out of memory"):
+        measure_best([FullDevice()], RESOURCE, seconds=0, clock=device.clock)
+    with pytest.raises(BackendUnavailable, match="no device"):
+        measure_best([], RESOURCE, seconds=0, clock=device.clock)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miner.backends.backend import BackendRejected
+from miner.backends.backend import BackendRejected, BackendUnavailable
 from miner.backends.numpy_backend import NumpyBackend
 from miner.prover import (
     ForwardPassSource,
@@ -122,6 +122,43 @@ def test_a_prover_goes_on_from_its_checkpoint_after_a_restart() -> None:
     assert len(seen) == 2
     assert resumed.commit() == whole.commit()
     assert make_prover(checkpoint=whole.save()).commit() == whole.commit()
+
+
+@pytest.mark.parametrize("failing", ["submit", "collect"])
+def test_after_a_failure_the_prover_goes_on_where_it_stood(failing: str) -> None:
+    source = make_source()
+    failures = [50]
+
+    def fail_at(first: int) -> None:
+        if first in failures:
+            failures.remove(first)
+            raise BackendUnavailable("the device was lost")
+
+    class Unsteady:
+        batch_leaves = source.batch_leaves
+
+        def submit(self, first: int, count: int) -> Callable[[], list[Digest]]:
+            if failing == "submit":
+                fail_at(first)
+            pending = source.submit(first, count)
+
+            def collect() -> list[Digest]:
+                if failing == "collect":
+                    fail_at(first)
+                return pending()
+
+            return collect
+
+    whole = make_prover()
+    whole.run(lambda _: None)
+    prover = Prover(KIND, Unsteady(), challenge=CHALLENGE, provider=PROVIDER, units=5)
+
+    with pytest.raises(BackendUnavailable):
+        prover.run(lambda _: None)
+    prover.run(lambda _: None)
+
+    assert failures == []
+    assert prover.commit() == whole.commit()
 
 
 @pytest.mark.parametrize("checkpoint", [bytes(31), bytes(33), bytes(32 * 151)])

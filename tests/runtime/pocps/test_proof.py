@@ -4,7 +4,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from primitives.types import Balance, Digest
@@ -108,6 +108,28 @@ def test_a_response_answers_one_beacon_and_one_challenge_only(work: Work) -> Non
         check(work, attempt, later=Digest(b"3" * 32))
     with pytest.raises(RootMismatch):
         check(work, replace(attempt, challenge=Digest(b"3" * 32)))
+
+
+@each_work
+@settings(deadline=None)
+@given(
+    units=st.integers(-(2**64), 2**64),
+    root=st.binary(min_size=32, max_size=32),
+    seed=st.binary(max_size=4),
+    sizes=st.lists(st.integers(0, 64), max_size=60),
+)
+def test_whatever_a_stranger_sends_is_refused_with_a_reason(
+    work: Work, *, units: int, root: bytes, seed: bytes, sizes: list[int]
+) -> None:
+    kind = SampledProof(work)
+    response = [Digest((seed * 64 or bytes(64))[:size]) for size in sizes]
+    for claimed in (units, 1 + units % kind.units_max):
+        with pytest.raises(InvalidProof) as refusal:
+            kind.verify(
+                Claim(ALICE, claimed, Digest(root)), response, challenge=START, beacon=LATER
+            )
+
+        assert refusal.value.reason in {"UnitsOutOfRange", "WrongSiblingCount", "RootMismatch"}
 
 
 @each_work
