@@ -18,6 +18,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from weakref import WeakSet
 
 import trio
 
@@ -101,6 +102,7 @@ class Host:
         self.addresses: tuple[Address, ...] = ()
         """Where this host listens, once it runs."""
         self._is_allowed = is_allowed
+        self._dialed: WeakSet[Pipe] = WeakSet()
         self._host = make_host(key_pair_from_seed(seed), protocols, serve)
 
     @asynccontextmanager
@@ -123,6 +125,8 @@ class Host:
                 yield
             finally:
                 nursery.cancel_scope.cancel()
+                for pipe in list(self._dialed):
+                    pipe.abort("host stops")
 
     async def dial(self, peer: PeerId, addresses: tuple[Address, ...]) -> tuple[Link, Address]:
         """Connect to a peer at the first address that leads to it. Raises: DialFailed."""
@@ -131,7 +135,9 @@ class Host:
             hostname, port = endpoint(address)
             try:
                 with trio.fail_after(DIAL_SECONDS):
-                    return await dial(self._host, peer, hostname, port), address
+                    link = await dial(self._host, peer, hostname, port)
+                self._dialed.add(link.pipe)
+                return link, address
             except (DialFailed, trio.TooSlowError) as error:
                 reasons.append(f"{address} {error!r}")
         raise DialFailed(peer, "; ".join(reasons) or "no address known")

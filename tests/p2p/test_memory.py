@@ -174,10 +174,14 @@ async def test_requests_fail_as_over_the_wire(
 async def test_request_over_a_cut_link_is_lost(autojump_clock: MockClock) -> None:
     async with world(2) as made:
         here, there = made.nodes
-        with pytest.raises(ConnectionLost):
+
+        async def ask() -> None:
             async with here.request(there.peer, "blocks", b"ab") as answers:
                 made.hub.cut(here.peer, there.peer)
                 await anext(answers)
+
+        with pytest.raises(ConnectionLost):
+            await ask()
         with pytest.raises(NotConnected):
             async with here.request(there.peer, "blocks", b"ab"):
                 pass
