@@ -55,12 +55,13 @@ class OutOfRange(DispatchError):
     """A value to be encoded does not fit its type; a call that computes one fails as a whole."""
 
 
-_packer = msgpack.Packer(use_bin_type=True, autoreset=True)
+_pack = msgpack.Packer(use_bin_type=True, autoreset=True).pack
+"""Writes a value in its shortest form; it holds no state between two calls."""
 
 
 def encode(plain: Plain) -> bytes:
     """Return the canonical bytes of ``plain``, which must be one of the allowed types."""
-    return cast(bytes, _packer.pack(plain))
+    return cast(bytes, _pack(plain))
 
 
 def decode(
@@ -174,7 +175,8 @@ class Codec(Generic[T]):
 
     def encode(self, value: T) -> bytes:
         """Return the canonical bytes of ``value``. Raises: OutOfRange."""
-        return encode(self.to_plain(value))
+        packed: bytes = _pack(self.to_plain(value))
+        return packed
 
     def decode(self, data: bytes) -> T:
         """Return the value of untrusted ``data``. Raises: DecodeError."""

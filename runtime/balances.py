@@ -177,6 +177,13 @@ class Balances(Module):
         self._burn_issuance(amount)
         self.emit(Burned(account, amount))
 
+    def validate_withdrawal(self, account: AccountId, amount: Balance) -> None:
+        """Refuse what ``withdraw`` would refuse.
+
+        Raises: InsufficientBalance, BelowExistentialDeposit.
+        """
+        self._validate(self.free[account] - amount)
+
     def withdraw(self, account: AccountId, amount: Balance) -> None:
         """Take ``amount`` out of the ledger; the caller must credit or burn it within the block.
 
@@ -273,8 +280,11 @@ class Balances(Module):
 
     def _set(self, account: AccountId, amount: int) -> None:
         """Write a balance, or refuse the one that no account may have."""
+        self._validate(amount)
+        self.free[account] = Balance(amount)
+
+    def _validate(self, amount: int) -> None:
         if amount < 0:
             raise InsufficientBalance(f"{-amount} short")
         if 0 < amount < self.config.existential_deposit:
             raise BelowExistentialDeposit(f"{amount} would be left")
-        self.free[account] = Balance(amount)

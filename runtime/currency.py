@@ -8,8 +8,8 @@ from primitives.types import AccountId, Balance
 class Currency(Protocol):
     """Payments within a block: what is withdrawn must be credited or burned before it ends."""
 
-    def spendable(self, account: AccountId) -> Balance:
-        """Return what the account can pay with."""
+    def validate_withdrawal(self, account: AccountId, amount: Balance) -> None:
+        """Refuse what ``withdraw`` would refuse. Raises: DispatchError."""
 
     def withdraw(self, account: AccountId, amount: Balance) -> None:
         """Take ``amount`` out of the ledger. Raises: DispatchError."""

@@ -12,7 +12,6 @@ executive takes only extrinsics whose signature somebody has verified.
 from dataclasses import dataclass
 
 from primitives.block import EXTRINSICS_MAX, Extrinsic, Receipt
-from primitives.codec import Plain
 from primitives.errors import DispatchError, InvalidBlock, InvalidExtrinsic
 from primitives.types import AccountId, Balance, Signer, Weight
 from runtime.module import BlockInfo, Call, Context
@@ -93,7 +92,7 @@ class BlockExecution:
         """Run the hooks that come before the extrinsics."""
         for module in self.runtime.modules:
             module.begin_block()
-        self._receipts.append(self._receipt("", Balance(0), Weight(0), 0))
+        self._receipts.append(self._receipt("", Balance(0), Weight(0)))
 
     def apply(self, ready: ReadyExtrinsic) -> Receipt:
         """Execute one extrinsic and return its receipt.
@@ -124,7 +123,7 @@ class BlockExecution:
             raise MisplacedInherent(f"{INHERENTS[self._inherents]} is missing")
         for module in self.runtime.modules:
             module.end_block()
-        self._receipts.append(self._receipt("", Balance(0), Weight(0), 0))
+        self._receipts.append(self._receipt("", Balance(0), Weight(0)))
         return Executed(self.overlay.effective_writes(), tuple(self._receipts))
 
     def validate(self, ready: ReadyExtrinsic, *, pending: Balance) -> Balance:
@@ -154,26 +153,24 @@ class BlockExecution:
         runtime.system.validate_lifetime(extrinsic.valid_until)
         runtime.system.validate_nonce(signer, extrinsic.nonce)
         paid = runtime.fees.charge(signer, weight=weight, length=length, tip=extrinsic.tip)
-        runtime.system.advance_nonce(signer)
-        mark = len(self.context.events)
+        runtime.system.use_nonce(signer, extrinsic.nonce)
         error = ""
         try:
             runtime.dispatch(Signer(signer), ready.call)
         except DispatchError as failure:
             error = runtime.error_name(failure)
-        return self._receipt(error, paid, weight, mark)
+        return self._receipt(error, paid, weight)
 
     def _apply_inherent(self, ready: ReadyExtrinsic, weight: Weight) -> Receipt:
         name = ready.call.name
         if self._inherents >= len(INHERENTS) or name != INHERENTS[self._inherents]:
             raise MisplacedInherent(f"{name} at place {self._inherents} of the inherents")
-        mark = len(self.context.events)
         try:
             self.runtime.put_in(ready.call)
         except DispatchError as error:
             raise InherentFailed(f"{name}: {error}") from error
         self._inherents += 1
-        return self._receipt("", Balance(0), weight, mark)
+        return self._receipt("", Balance(0), weight)
 
     def _validate_room(self, weight: Weight, length: int) -> None:
         self._validate_size(weight, length)
@@ -191,8 +188,8 @@ class BlockExecution:
         if weight > self.limits.block_weight_max:
             raise TooHeavy(f"weight {weight}, at most {self.limits.block_weight_max}")
 
-    def _receipt(self, error: str, fee: Balance, weight: Weight, mark: int) -> Receipt:
-        """Close a phase: its events are those after ``mark``, which leave the context."""
-        events: tuple[Plain, ...] = tuple(self.context.events[mark:])
-        del self.context.events[mark:]
+    def _receipt(self, error: str, fee: Balance, weight: Weight) -> Receipt:
+        """Close a phase: the events since the last one are its own, and leave the context."""
+        events = tuple(self.context.events)
+        self.context.events.clear()
         return Receipt(error, fee, weight, events)

@@ -18,7 +18,7 @@ from runtime.module import Context, Event, Module, StorageValue
 
 PPB = 1_000_000_000
 BASE_FEE_STEP = 8
-"""A full block raises the base fee by one part in this many, an empty one lowers it so."""
+"""One part in this many is the most that the base fee moves in a block: down after an empty one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +85,21 @@ class Fees(Module):
     def charge(self, payer: AccountId, *, weight: Weight, length: int, tip: Balance) -> Balance:
         """Take fee and tip from ``payer`` and return their sum. Raises: CannotPayFee."""
         fee = self.fee(weight, length)
+        paid = Balance(fee + tip)
         try:
-            self.currency.withdraw(payer, Balance(fee + tip))
+            self.currency.withdraw(payer, paid)
         except DispatchError as error:
             raise CannotPayFee(f"fee {fee} and tip {tip}: {error.reason}, {error}") from error
         self._fees += fee
         self._tips += tip
-        return Balance(fee + tip)
+        return paid
 
     def validate_payer(self, payer: AccountId, amount: Balance) -> None:
         """Refuse an account that cannot pay ``amount``. Raises: CannotPayFee."""
-        spendable = self.currency.spendable(payer)
-        if spendable < amount:
-            raise CannotPayFee(f"{amount} for fees and tips, {spendable} free")
+        try:
+            self.currency.validate_withdrawal(payer, amount)
+        except DispatchError as error:
+            raise CannotPayFee(f"{amount} in fees and tips: {error.reason}, {error}") from error
 
     def note_use(self, *, weight: Weight, length: int) -> None:
         """Count an extrinsic towards the block's fullness."""
@@ -130,7 +132,8 @@ class Fees(Module):
         )
         before, target = self.base_fee_ppb.get(), self.config.target_fullness_ppb
         gap = max(-target, min(target, fullness - target))
-        step = before * abs(gap) // (target * BASE_FEE_STEP)
+        # At least 1, or a small base fee would never move.
+        step = max(1, before * abs(gap) // (target * BASE_FEE_STEP)) if gap else 0
         moved = before + step if gap > 0 else before - step
         bounded = max(self.config.base_fee_min_ppb, min(self.config.base_fee_max_ppb, moved))
         self.base_fee_ppb.set(bounded)

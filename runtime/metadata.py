@@ -5,24 +5,27 @@ canonical encoding of a value follows from its description. The descriptions' ty
 
 ``u8 u16 u32 u64 i64 amount``  an integer; ``amount`` counts base units of the token
 ``bool text bytes``            a boolean, UTF-8, a byte string (``length``, or ``length_max``)
-``account digest``             32 bytes
+``account digest public key``  32 bytes
 ``list tuple struct option``   an array of ``of``; of each of ``of``; of ``fields``; nil or ``of``
 ``call``                       ``["module.method", argument, ...]``
 
 A call or event is the array of its full name and its values. A storage key is ``prefix`` for a
-value, and ``prefix`` followed by the encoded map key for a map.
+value, and ``prefix`` followed by the encoded map key for a map; a value that is not stored has
+its default. Constants that are amounts are decimal strings, since they may exceed 2**53.
 """
 
-from dataclasses import asdict, is_dataclass
-from typing import Any
+from dataclasses import fields, is_dataclass
+from typing import Any, get_type_hints
 
 from primitives.block import EXTRINSIC_VERSION
 from primitives.crypto import Purpose
+from primitives.errors import DispatchError
+from primitives.types import Balance
 from runtime.annotations import field_codecs
 from runtime.executive import INHERENTS
 from runtime.module import Module, StorageMap, StorageValue
 from runtime.queries import QUERIES
-from runtime.runtime import CALLS, MODULES, Config
+from runtime.runtime import CALLS, MODULES, RUNTIME_ERRORS, Config
 
 METADATA_VERSION = 1
 
@@ -47,12 +50,25 @@ def describe_runtime(config: Config) -> Json:
                 {"name": "signature", "type": "bytes", "length": 64},
             ],
             "inherents": list(INHERENTS),
+            "unsigned": "signer and signature of an inherent are empty, its numbers 0",
             "signing_prefix": "0x" + Purpose.EXTRINSIC_SIGNING.hex(),
             "signing": "ed25519 over signing_prefix, genesis hash, spec_version as 4 bytes big "
             "endian, and the encoded extrinsic without its last 66 bytes",
             "hash": "BLAKE3 keyed with hash_key over the encoded extrinsic",
             "hash_key": "0x" + Purpose.EXTRINSIC.hex(),
         },
+        "hashes": {
+            "call": {
+                "key": "0x" + Purpose.CALL.hex(),
+                "over": "the encoded call: what multisig and proxy know a call by",
+            },
+            "multisig_account": {
+                "key": "0x" + Purpose.ACCOUNT_MULTISIG.hex(),
+                "over": "the encoded [sorted members, threshold]",
+            },
+            "remark": {"key": "0x" + Purpose.REMARK.hex(), "over": "the bytes of the remark"},
+        },
+        "errors": [_describe_error("runtime", error) for error in RUNTIME_ERRORS],
         "queries": [
             {
                 "name": name,
@@ -72,9 +88,7 @@ def _describe_module(module: type[Module], config: Config) -> Json:
         "name": module.name,
         "index": module.index,
         "docs": _summary(module),
-        "constants": asdict(parameters)
-        if is_dataclass(parameters) and not isinstance(parameters, type)
-        else {},
+        "constants": _constants(parameters),
         "calls": [
             {
                 "name": entry.name,
@@ -100,16 +114,26 @@ def _describe_module(module: type[Module], config: Config) -> Json:
             }
             for event in module.events
         ],
-        "errors": [
-            {"name": f"{module.name}.{error.__name__}", "docs": _summary(error)}
-            for error in module.errors
-        ],
+        "errors": [_describe_error(module.name, error) for error in module.errors],
         "storage": [
             _describe_item(module, name, item)
             for name, item in vars(module).items()
             if isinstance(item, StorageValue | StorageMap)
         ],
     }
+
+
+def _constants(parameters: object) -> Json:
+    """Return a module's configuration by name; a module without one has no constants."""
+    if not is_dataclass(parameters):
+        return {}
+    kinds = get_type_hints(type(parameters))
+    values = {field.name: getattr(parameters, field.name) for field in fields(parameters)}
+    return {name: str(v) if kinds[name] is Balance else v for name, v in values.items()}
+
+
+def _describe_error(owner: str, error: type[DispatchError]) -> Json:
+    return {"name": f"{owner}.{error.__name__}", "docs": _summary(error)}
 
 
 def _describe_item(

@@ -202,30 +202,32 @@ class BoundValue(Generic[T]):
 class BoundMap(Generic[K, T]):
     """One stored map of one runtime; a key that is missing has the default."""
 
-    __slots__ = ("_codec", "_default", "_key_codec", "_overlay", "_prefix")
+    __slots__ = ("_codec", "_default", "_full_keys", "_key_codec", "_overlay", "_prefix")
 
     def __init__(
         self, overlay: Overlay, prefix: bytes, key_codec: Codec[K], codec: Codec[T], default: T
     ) -> None:
         self._overlay, self._prefix, self._default = overlay, prefix, default
         self._key_codec, self._codec = key_codec, codec
+        # A call reads and writes the same few keys; the map lives no longer than a block.
+        self._full_keys: dict[K, bytes] = {}
 
     def __getitem__(self, key: K) -> T:
-        data = self._overlay.get(self._prefix + self._key_codec.encode(key))
+        data = self._overlay.get(self._full_key(key))
         return self._default if data is None else self._codec.load(data)
 
     def __setitem__(self, key: K, value: T) -> None:
-        full = self._prefix + self._key_codec.encode(key)
+        full = self._full_key(key)
         if value == self._default:
             self._overlay.delete(full)
         else:
             self._overlay.put(full, self._codec.encode(value))
 
     def __delitem__(self, key: K) -> None:
-        self._overlay.delete(self._prefix + self._key_codec.encode(key))
+        self._overlay.delete(self._full_key(key))
 
     def __contains__(self, key: K) -> bool:
-        return self._overlay.get(self._prefix + self._key_codec.encode(key)) is not None
+        return self._overlay.get(self._full_key(key)) is not None
 
     def items(self) -> Iterator[tuple[K, T]]:
         """Yield every key with its value, in the order of the encoded keys.
@@ -240,6 +242,12 @@ class BoundMap(Generic[K, T]):
         """Yield every value, in the order of the encoded keys; bounded as little as ``items``."""
         for _, data in self._overlay.items(self._prefix):
             yield self._codec.load(data)
+
+    def _full_key(self, key: K) -> bytes:
+        full = self._full_keys.get(key)
+        if full is None:
+            full = self._full_keys[key] = self._prefix + self._key_codec.encode(key)
+        return full
 
 
 class StorageValue(Generic[T]):
@@ -308,10 +316,12 @@ class Module:
 
     def emit(self, event: Event) -> None:
         """Record an event; it vanishes with the writes if the call fails."""
-        assert type(event) in self.events, f"{type(event).__name__} is not among {self.name}.events"
-        codecs = field_codecs(type(event))
-        values = [codec.to_plain(getattr(event, name)) for name, codec in codecs.items()]
-        self.context.events.append([f"{self.name}.{type(event).__name__}", *values])
+        kind = type(event)
+        assert kind in self.events, f"{kind.__name__} is not among {self.name}.events"
+        plain: list[Plain] = [f"{self.name}.{kind.__name__}"]
+        for name, codec in field_codecs(kind).items():
+            plain.append(codec.to_plain(getattr(event, name)))
+        self.context.events.append(plain)
 
     def begin_block(self) -> None:
         """Do what comes before the extrinsics of a block; bounded, and must not raise."""

@@ -1,8 +1,8 @@
 """Multisig: calls made by several accounts together.
 
 A multisig account follows from its members and its threshold: nobody registers it. An operation
-is proposed by the hash of its call; the approval that reaches the threshold brings the call
-itself, which is then made as the multisig account.
+is proposed by the hash of its call. Once the threshold is reached, the call itself, which the last
+approval or any member after it brings, is made as the multisig account.
 
 Invariants: an operation holds its proposer's deposit until it is executed or cancelled; a member
 approves an operation once; members are sorted and unique, so one set has one account.
@@ -10,7 +10,7 @@ approves an operation once; members are sorted and unique, so one set has one ac
 Source: Substrate's multisig pallet, whose calls wallets know.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Annotated
 
@@ -126,7 +126,7 @@ class MembersOutOfOrder(DispatchError):
 
 
 class AlreadyApproved(DispatchError):
-    """The signer has approved this operation before."""
+    """The signer has approved this operation before, and the call cannot be made yet."""
 
 
 class UnknownOperation(DispatchError):
@@ -141,10 +141,6 @@ class NotProposer(DispatchError):
     """Only the proposer, whose deposit it is, can cancel an operation."""
 
 
-class MissingApprovals(DispatchError):
-    """The threshold is not reached; approve by hash before the last approval brings the call."""
-
-
 def multisig_account(members: tuple[AccountId, ...], threshold: int) -> AccountId:
     """Return the account of sorted ``members`` of whom ``threshold`` act together."""
     return AccountId(keyed_hash(Purpose.ACCOUNT_MULTISIG, encode([list(members), threshold])))
@@ -153,6 +149,22 @@ def multisig_account(members: tuple[AccountId, ...], threshold: int) -> AccountI
 def hash_call(inner: Call) -> Digest:
     """Return the hash by which members approve a call that they have not been sent."""
     return keyed_hash(Purpose.CALL, encode(inner.to_plain()))
+
+
+def _overhead(others: Others) -> int:
+    return _OVERHEAD + 1_000 * len(others)
+
+
+def _immediate_weight(others: Others, inner: Call) -> Weight:
+    return Weight(inner.weight + _overhead(others))
+
+
+def _call_weight(_: int, others: Others, __: Timepoint | None, inner: Call) -> Weight:
+    return Weight(inner.weight + _overhead(others))
+
+
+def _hash_weight(_: int, others: Others, __: Timepoint | None, ___: Digest) -> Weight:
+    return Weight(_overhead(others))
 
 
 class Multisig(Module):
@@ -168,7 +180,6 @@ class Multisig(Module):
         UnknownOperation,
         WrongTimepoint,
         NotProposer,
-        MissingApprovals,
     )
 
     operations = StorageMap(pair(ACCOUNT, DIGEST), optional(OPERATION), default=None)
@@ -179,7 +190,7 @@ class Multisig(Module):
         super().__init__(context)
         self.config, self.holder, self.dispatcher = config, holder, dispatcher
 
-    @call(0, weight=lambda others, inner: Weight(inner.weight + _OVERHEAD + 1_000 * len(others)))
+    @call(0, weight=_immediate_weight)
     def as_multi_threshold_1(self, signer: Signer, others: Others, inner: Call) -> None:
         """Make a call at once as the multisig of which any one member may act.
 
@@ -188,7 +199,7 @@ class Multisig(Module):
         members = _members(signer, others)
         self.dispatcher.dispatch(Signer(multisig_account(members, 1)), inner)
 
-    @call(1, weight=lambda _, others, __, inner: Weight(inner.weight + _weight(others)))
+    @call(1, weight=_call_weight)
     def as_multi(
         self,
         signer: Signer,
@@ -197,15 +208,18 @@ class Multisig(Module):
         timepoint: Annotated[Timepoint | None, optional(TIMEPOINT)],
         inner: Call,
     ) -> None:
-        """Approve a call; make it if that reaches the threshold. The first approval proposes it.
+        """Approve a call, and make it if that is enough; the first approval proposes it.
 
-        ``timepoint`` is nil in the first approval and that of the first in the others.
+        ``timepoint`` is nil in the first approval and that of the first in the others. When enough
+        have approved by hash, any member, also one who has approved, makes the call with this.
         Emits: OperationProposed, OperationApproved, OperationExecuted.
         Raises: BadThreshold, MembersOutOfOrder, AlreadyApproved, UnknownOperation, WrongTimepoint.
         """
         multisig = self._multisig(signer, others, threshold)
         call_hash = hash_call(inner)
-        operation = self._approve(signer, multisig, call_hash, timepoint, threshold)
+        operation = self._find(multisig, call_hash, timepoint)
+        if operation is None or len(operation.approvals) < threshold:
+            operation = self._approve(signer, multisig, call_hash, operation, threshold)
         if len(operation.approvals) < threshold:
             return
         self.operations[multisig, call_hash] = None
@@ -218,7 +232,7 @@ class Multisig(Module):
         place = operation.timepoint
         self.emit(OperationExecuted(signer, place, multisig, call_hash, error))
 
-    @call(2, weight=lambda _, others, *__: Weight(_weight(others)))
+    @call(2, weight=_hash_weight)
     def approve_as_multi(
         self,
         signer: Signer,
@@ -227,18 +241,16 @@ class Multisig(Module):
         timepoint: Annotated[Timepoint | None, optional(TIMEPOINT)],
         call_hash: Digest,
     ) -> None:
-        """Approve a call by its hash; the approval that reaches the threshold must bring the call.
+        """Approve a call by its hash; ``as_multi`` makes it when enough have.
 
         Emits: OperationProposed, OperationApproved.
-        Raises: BadThreshold, MembersOutOfOrder, AlreadyApproved, UnknownOperation, WrongTimepoint,
-        MissingApprovals.
+        Raises: BadThreshold, MembersOutOfOrder, AlreadyApproved, UnknownOperation, WrongTimepoint.
         """
         multisig = self._multisig(signer, others, threshold)
-        operation = self._approve(signer, multisig, call_hash, timepoint, threshold)
-        if len(operation.approvals) >= threshold:
-            raise MissingApprovals("this approval is the last: send the call with as_multi")
+        operation = self._find(multisig, call_hash, timepoint)
+        self._approve(signer, multisig, call_hash, operation, threshold)
 
-    @call(3, weight=lambda _, others, *__: Weight(_weight(others)))
+    @call(3, weight=_hash_weight)
     def cancel_as_multi(
         self,
         signer: Signer,
@@ -286,22 +298,28 @@ class Multisig(Module):
             raise WrongTimepoint(f"{timepoint}, proposed at {operation.timepoint}")
         return operation
 
+    def _find(
+        self, multisig: AccountId, call_hash: Digest, timepoint: Timepoint | None
+    ) -> Operation | None:
+        """Return the open operation, or None where ``timepoint`` says that this proposes it."""
+        if timepoint is None and self.operations[multisig, call_hash] is None:
+            return None
+        return self._open(multisig, call_hash, timepoint)
+
     def _approve(
         self,
         signer: Signer,
         multisig: AccountId,
         call_hash: Digest,
-        timepoint: Timepoint | None,
+        known: Operation | None,
         threshold: int,
     ) -> Operation:
-        if timepoint is None and self.operations[multisig, call_hash] is None:
+        if known is None:
             operation = self._propose(signer, multisig, call_hash, threshold)
         else:
-            known = self._open(multisig, call_hash, timepoint)
             if signer in known.approvals:
                 raise AlreadyApproved("each member approves once")
-            approvals = (*known.approvals, AccountId(signer))
-            operation = Operation(known.timepoint, known.deposit, known.proposer, approvals)
+            operation = replace(known, approvals=(*known.approvals, AccountId(signer)))
             self.emit(OperationApproved(signer, known.timepoint, multisig, call_hash))
         self.operations[multisig, call_hash] = operation
         return operation
@@ -321,7 +339,3 @@ def _members(signer: Signer, others: Others) -> tuple[AccountId, ...]:
     if not others or not in_order or signer in others:
         raise MembersOutOfOrder(f"{len(others)} other members")
     return tuple(sorted((*others, AccountId(signer))))
-
-
-def _weight(others: Others) -> int:
-    return _OVERHEAD + 1_000 * len(others)

@@ -133,10 +133,11 @@ class Overlay:
 
     def effective_writes(self) -> dict[bytes, bytes | None]:
         """Return the writes that change the state below, in key order."""
+        writes, read, state = self.writes, self._read, self._state
         return {
-            key: value
-            for key, value in sorted(self.writes.items())
-            if value != (self._read[key] if key in self._read else self._state.get(key))
+            key: writes[key]
+            for key in sorted(writes)
+            if writes[key] != (read[key] if key in read else state.get(key))
         }
 
     def _write(self, key: bytes, value: bytes | None) -> None:

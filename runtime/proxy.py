@@ -146,6 +146,14 @@ class NotAnnounced(DispatchError):
     """The call was not announced, or not long enough ago."""
 
 
+def _proxy_weight(_: AccountId, __: int | None, inner: Call) -> Weight:
+    return Weight(inner.weight + _OVERHEAD)
+
+
+def _announced_weight(_: AccountId, __: AccountId, ___: int | None, inner: Call) -> Weight:
+    return Weight(inner.weight + _OVERHEAD)
+
+
 class Proxy(Module):
     """Delegations and announcements."""
 
@@ -171,7 +179,7 @@ class Proxy(Module):
         super().__init__(context)
         self.config, self.holder, self.dispatcher = config, holder, dispatcher
 
-    @call(0, weight=lambda _, __, inner: Weight(inner.weight + _OVERHEAD))
+    @call(0, weight=_proxy_weight)
     def proxy(
         self,
         signer: Signer,
@@ -179,7 +187,9 @@ class Proxy(Module):
         kind: Annotated[int | None, optional(KIND)],
         inner: Call,
     ) -> None:
-        """Make a call for ``real``, as the first delegation of the signer of that kind, or of any.
+        """Make a call for ``real`` under the signer's first delegation of that kind, or of any.
+
+        Delegations stand in the order of delegate, kind and delay.
 
         Emits: ProxyExecuted.
         Raises: NotDelegate, CallNotCovered, NotAnnounced.
@@ -203,7 +213,8 @@ class Proxy(Module):
             raise DelegateKnown("each delegation once, and not to oneself")
         if len(known) >= DELEGATES_MAX:
             raise TooManyEntries(f"at most {DELEGATES_MAX} delegates")
-        self._set_delegations(signer, (*known, new))
+        in_order = sorted((*known, new), key=lambda item: (item.delegate, item.kind, item.delay))
+        self._set_delegations(signer, tuple(in_order))
         self.emit(DelegateAdded(signer, delegate, kind, delay))
 
     @call(2, weight=Weight(_OVERHEAD))
@@ -262,7 +273,7 @@ class Proxy(Module):
         """
         self._remove_announcements(delegate, signer, call_hash, ripe_at=None)
 
-    @call(7, weight=lambda *arguments: Weight(arguments[3].weight + _OVERHEAD))
+    @call(7, weight=_announced_weight)
     def proxy_announced(
         self,
         signer: Signer,

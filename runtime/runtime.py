@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from primitives.codec import OutOfRange
 from primitives.errors import DispatchError
 from primitives.types import Signer
 from runtime import balances, fees, multisig, proxy, session, system
@@ -34,6 +35,10 @@ ERROR_NAMES = {
 
 class NotSigned(DispatchError):
     """An inherent cannot be made by an account."""
+
+
+RUNTIME_ERRORS: tuple[type[DispatchError], ...] = (NotSigned, OutOfRange)
+"""What any call may fail with, beside its module's own errors."""
 
 
 @dataclass(frozen=True, slots=True)

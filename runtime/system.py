@@ -87,9 +87,9 @@ class System(Module):
         if nonce > expected:
             raise NonceTooHigh(f"nonce {nonce}, the account's next is {expected}")
 
-    def advance_nonce(self, account: AccountId) -> None:
-        """Use up the account's next nonce."""
-        self.nonces[account] = self.nonces[account] + 1
+    def use_nonce(self, account: AccountId, nonce: Nonce) -> None:
+        """Let the account go on after ``nonce``, which ``validate_nonce`` has let pass."""
+        self.nonces[account] = nonce + 1
 
     def begin_block(self) -> None:
         self.height.set(self.context.block.height)

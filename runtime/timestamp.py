@@ -8,7 +8,7 @@ when it votes, since no rule of the state can read a clock.
 from primitives.codec import U64
 from primitives.errors import DispatchError
 from primitives.types import Millis, Weight
-from runtime.module import Context, Module, StorageValue, inherent
+from runtime.module import Module, StorageValue, inherent
 
 
 class TimestampMismatch(DispatchError):
@@ -24,10 +24,6 @@ class Timestamp(Module):
 
     now = StorageValue(U64, default=0)
 
-    def __init__(self, context: Context) -> None:
-        super().__init__(context)
-        self.is_set = False
-
     @inherent(0, weight=Weight(5_000))
     def set(self, now: Millis) -> None:
         """Set the time of this block.
@@ -38,7 +34,6 @@ class Timestamp(Module):
         if now != stated or now <= before:
             raise TimestampMismatch(f"{now}: the header says {stated}, the parent had {before}")
         self.now.set(now)
-        self.is_set = True
 
     def build_genesis(self, now: Millis) -> None:
         """Set the time of genesis."""
