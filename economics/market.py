@@ -126,7 +126,7 @@ class Run:
 
 
 SupplyPolicy = Callable[[float, float, float], float]
-"""``(day, income per device-hour in USD over the last day, supply) -> supply`` for the next tick."""
+"""``(day, USD earned per device-hour over the last day, supply) -> supply`` of the next tick."""
 
 
 @dataclass

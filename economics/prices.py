@@ -1,6 +1,7 @@
 """Reference prices: dated, sourced, and edited in reference_prices.json."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -48,7 +49,7 @@ def load_prices(path: Path = PATH) -> dict[str, ReferencePrice]:
         ) from error
 
 
-def device_hour_cost(prices: dict[str, ReferencePrice]) -> float:
+def device_hour_cost(prices: Mapping[str, ReferencePrice]) -> float:
     """Return what an hour of an A100 costs its provider: write-off, power and hosting, in USD."""
     hours = prices["device_life_years"].value * 365 * 24
     return (

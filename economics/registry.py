@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from economics.experiments import costs, growth, incentives, markets, shapes
+from economics.experiments import costs, growth, incentives, markets, shapes, shocks
 from economics.finding import Experiment, Setting
 from economics.prices import ReferencePrice, load_prices
 from economics.report import Written, write, write_index
@@ -27,19 +27,19 @@ EXPERIMENTS: Final[tuple[Experiment, ...]] = (
         "token-shock",
         "The token doubles, the token halves",
         "Does the market keep working when the token's price changes, and does security follow?",
-        markets.token_shock,
+        shocks.token_shock,
     ),
     Experiment(
         "demand-shock",
         "Burst and slump",
         "What do clients meet when demand triples for two days, or falls to a third for five?",
-        markets.demand_shock,
+        shocks.demand_shock,
     ),
     Experiment(
         "outage",
         "A 40 % outage",
         "What happens to leases and price when 40 % of the devices fail at once?",
-        markets.outage,
+        shocks.outage,
     ),
     Experiment(
         "stability-shape",

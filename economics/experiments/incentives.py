@@ -1,5 +1,6 @@
 """What it pays to do: burn, wash trading, withholding, sandwiching, passing through, faking."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -33,7 +34,7 @@ POOL: Final = 1_000.0
 
 def burn_slider(setting: Setting) -> Finding:
     """Turn the burn from nothing to half, and see who gains."""
-    cost_hour = device_hour_cost(dict(setting.prices))
+    cost_hour = device_hour_cost(setting.prices)
     rows: list[tuple[Cell, ...]] = []
     nets: dict[str, list[float]] = {"owns 25 %": [], "owns 50 %": []}
     supplies: list[float] = []
@@ -164,40 +165,15 @@ def _mint(use: float) -> int:
 
 def withholding_and_sandwich(setting: Setting) -> Finding:
     """Keep machines back to raise the price; buy before a client and sell after."""
-    elasticities = (0.5, 1.0, 1.5)
-    held = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3)
-    share = 0.4
-    gains: dict[str, list[float]] = {}
-    rows: list[tuple[Cell, ...]] = []
-    for index, elasticity in enumerate(elasticities):
-        base = _income(elasticity, 0.0)
-        name = f"elasticity {elasticity:g}"
-        gains[name] = []
-        for back in held:
-            mine = _income(elasticity, back) * (share - back) / (1 - back)
-            gains[name].append(mine / (base * share) - 1)
-            rows.append((elasticity, back, gains[name][-1]))
-        setting.progress(0.7 * (index + 1) / len(elasticities))
+    rows: list[tuple[float, ...]] = []
+    for index, elasticity in enumerate(ELASTICITIES):
+        base = _income(elasticity, 0.0) * WITHHOLDER
+        for back in KEPT_BACK:
+            mine = _income(elasticity, back) * (WITHHOLDER - back) / (1 - back)
+            rows.append((elasticity, back, mine / base - 1))
+        setting.progress(0.9 * (index + 1) / len(ELASTICITIES))
     sandwich = [(float(size), _sandwich(size)) for size in (1, 5, 10, 25, 50, 100)]
-    setting.progress(0.9)
-    axes = panels(2)
-    lines(axes[0], [100 * h for h in held], {n: [100 * v for v in vs] for n, vs in gains.items()})
-    axes[0].axhline(0, color="black", linewidth=0.8)
-    label(
-        axes[0],
-        title="Withholding, by an owner of 40 % of the pool",
-        x="share of the pool kept back, per cent",
-        y="change of its income, per cent",
-    )
-    lines(axes[1], [s for s, _ in sandwich], {"net of the sandwich": [g for _, g in sandwich]})
-    axes[1].axhline(0, color="black", linewidth=0.8)
-    label(
-        axes[1],
-        title="Buy before a client's 50 devices, give back after",
-        x="attacker's devices",
-        y="tokens gained",
-    )
-    best = max(max(values[1:]) for values in gains.values())
+    best = max(gain for _, back, gain in rows if back > 0)
     most = max(gain for _, gain in sandwich)
     answer = (
         f"Keeping machines back loses income at every elasticity tried (at best {best:+.1%} for an "
@@ -211,13 +187,45 @@ def withholding_and_sandwich(setting: Setting) -> Finding:
         passed=best < 0 and most < 0,
         criterion=f"withholding gains nothing at 40 % of the pool ({best:+.1%}), nor does any "
         f"sandwich ({most:+.3f} tokens)",
-        parameters={"attacker's share": share, "devices": POOL, "client's lease, devices": 50},
+        parameters={"owner's share": WITHHOLDER, "devices": POOL, "client's lease, devices": 50},
         tables=[
             Table("withholding", ("elasticity", "kept back", "change of income"), rows),
             Table("sandwich", ("attacker's devices", "tokens gained"), sandwich),
         ],
-        plots=[Plot("attacks", "Two ways to play the price.", figure_of(axes))],
+        plots=[_attack_plot(rows, sandwich)],
     )
+
+
+ELASTICITIES: Final = (0.5, 1.0, 1.5)
+KEPT_BACK: Final = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3)
+WITHHOLDER: Final = 0.4
+
+
+def _attack_plot(
+    rows: Sequence[tuple[float, ...]], sandwich: Sequence[tuple[float, float]]
+) -> Plot:
+    axes = panels(2)
+    gains = {
+        f"elasticity {e:g}": [100 * gain for other, _, gain in rows if other == e]
+        for e in ELASTICITIES
+    }
+    lines(axes[0], [100 * back for back in KEPT_BACK], gains)
+    label(
+        axes[0],
+        title="Withholding, by an owner of 40 % of the pool",
+        x="share of the pool kept back, per cent",
+        y="change of its income, per cent",
+    )
+    lines(axes[1], [s for s, _ in sandwich], {"net of the sandwich": [g for _, g in sandwich]})
+    label(
+        axes[1],
+        title="Buy before a client's 50 devices, give back after",
+        x="attacker's devices",
+        y="tokens gained",
+    )
+    for axis in axes:
+        axis.axhline(0, color="black", linewidth=0.8)
+    return Plot("attacks", "Two ways to play the price.", figure_of(axes))
 
 
 def _income(elasticity: float, kept_back: float) -> float:
@@ -308,64 +316,72 @@ def _mercenaries(exit_per_day: float) -> SupplyPolicy:
     return policy
 
 
+CHECKS: Final = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.0)
+SLASHES: Final = (1.0, 2.0, 5.0, 10.0, 15.0, 30.0)
+FAKE_PASSES: Final = 0.1
+"""Assumed chance that a faked unit passes a check."""
+
+
 def faking(setting: Setting) -> Finding:
     """Stake units that do not exist, at every chance of a check and size of the slash."""
-    checks = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.0)
-    slashes = (1.0, 2.0, 5.0, 10.0, 15.0, 30.0)
-    passes = 0.1
     rng = np.random.default_rng(setting.seed)
-    profit: Floats = np.zeros((len(slashes), len(checks)))
-    rows: list[tuple[Cell, ...]] = []
-    wrong = 0
-    for i, slash in enumerate(slashes):
-        for j, check in enumerate(checks):
-            profit[i, j] = _fake(rng, check=check, passes=passes, slash=slash)
-            expected = 1 - check * (1 - passes) * (1 + slash)
+    profit: Floats = np.zeros((len(SLASHES), len(CHECKS)))
+    rows: list[tuple[float, ...]] = []
+    for i, slash in enumerate(SLASHES):
+        for j, check in enumerate(CHECKS):
+            profit[i, j] = _fake(rng, check=check, passes=FAKE_PASSES, slash=slash)
+            expected = 1 - check * (1 - FAKE_PASSES) * (1 + slash)
             rows.append((check, slash, float(profit[i, j]), expected))
-            # Close to the border chance decides; away from it the sign must be the theory's.
-            wrong += abs(expected) > 0.2 and (profit[i, j] > 0) != (expected > 0)
-            setting.progress((i * len(checks) + j + 1) / profit.size)
-    safe = [(c, s) for s in slashes for c in checks if s >= 1 / (c * (1 - passes))]
-    losing = all(profit[slashes.index(s), checks.index(c)] < 0 for c, s in safe)
+            setting.progress((i * len(CHECKS) + j + 1) / profit.size)
+    # Close to the border chance decides; away from it the sign must be the theory's.
+    clear = [(gain, expected) for _, _, gain, expected in rows if abs(expected) > 0.2]
+    wrong = sum((gain > 0) != (expected > 0) for gain, expected in clear)
+    safe = [gain for check, slash, gain, _ in rows if slash >= _safe_slash(check)]
+    enough = 1 / (15 * (1 - FAKE_PASSES))
+    answer = (
+        f"{len(rows)} cells of 4000 faked unit-periods each agree with the rule slash >= "
+        "r / (k (1-g)). A missed check costs the day's reward, and a slash of 15 days' reward "
+        f"(half of the bond of 30) makes faking lose in every single period from a {enough:.1%} "
+        f"chance of a check on, with a {FAKE_PASSES:.0%} chance that a fake passes one."
+    )
+    names = ("check chance k", "slash", "measured", "expected")
+    return Finding(
+        answer=[answer],
+        passed=wrong == 0 and max(safe) < 0,
+        criterion=f"faking loses in all {len(safe)} cells at or above the bound, and the sign is "
+        f"the theory's away from the border ({wrong} differ)",
+        parameters={"chance that a fake passes a check": FAKE_PASSES, "unit-periods a cell": 4_000},
+        tables=[Table("faking", names, rows)],
+        plots=[_faking_plot(profit)],
+    )
+
+
+def _safe_slash(check: float) -> float:
+    """Return the slash in periods of reward from which on faking loses."""
+    return 1 / (check * (1 - FAKE_PASSES))
+
+
+def _faking_plot(profit: Floats) -> Plot:
     (axis,) = panels(1, height=4.0)
     heatmap(
         axis,
         profit,
-        x=checks,
-        y=slashes,
+        x=CHECKS,
+        y=SLASHES,
         colour_label="rewards of one unit and period (shaded from -1 to 1)",
         bounds=(-1.0, 1.0),
         colours="RdBu_r",
     )
-    border = np.interp([1 / (c * (1 - passes)) for c in checks], slashes, range(len(slashes)))
-    axis.plot(
-        range(len(checks)),
-        border,
-        color="#0b6e99",
-        linewidth=2.5,
-        label="slash = r / (k (1-g)): at and above, faking loses",
-    )
+    border = np.interp([_safe_slash(check) for check in CHECKS], SLASHES, range(len(SLASHES)))
+    name = "slash = r / (k (1-g)): at and above, faking loses"
+    axis.plot(range(len(CHECKS)), border, color="black", linewidth=2.0, label=name)
     label(
         axis,
         title="What a faked unit earns per period",
         x="chance k that a unit is checked",
         y="slash, in periods of reward",
     )
-    answer = (
-        f"{len(rows)} cells of 4000 faked unit-periods each agree with the rule slash >= "
-        "r / (k (1-g)). A missed check costs the day's reward, and a slash of 15 days' reward "
-        "(half of the bond of 30) makes faking lose in every single period from a 7.4 % chance "
-        f"of a check on, with a {passes:.0%} chance that a fake passes one."
-    )
-    return Finding(
-        answer=[answer],
-        passed=bool(losing and wrong == 0),
-        criterion=f"faking loses in all {len(safe)} cells at or above the bound, and the sign is "
-        f"the theory's away from the border ({wrong} differ)",
-        parameters={"chance that a fake passes a sample": passes, "unit-periods a cell": 4_000},
-        tables=[Table("faking", ("check chance k", "slash", "measured", "expected"), rows)],
-        plots=[Plot("faking", "Rewards of a period; blue: the bound.", figure_of([axis]))],
-    )
+    return Plot("faking", "Rewards of a period; black: the bound.", figure_of([axis]))
 
 
 def _fake(rng: np.random.Generator, *, check: float, passes: float, slash: float) -> float:

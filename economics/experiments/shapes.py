@@ -1,4 +1,4 @@
-"""Which shapes of the rule are stable, which pools too small, and what the shape of a lease costs."""
+"""Which shapes of the rule are stable, which pools too small, and what a lease's shape costs."""
 
 from dataclasses import replace
 from typing import Final
@@ -92,8 +92,8 @@ def stability_gain(setting: Setting) -> Finding:
     )
     answer = (
         "A controller that is faster than the leases it acts through rings. Below the bound "
-        f"K <= (1 + a_e*e)^2 / (4*e*lease life) the overshoot is at most {worst:.0%}; with six-hour "
-        "leases the default K = 2 is just inside it, and K = 4 is for pools of short leases."
+        f"K <= (1 + a_e*e)^2 / (4*e*lease life) the overshoot is at most {worst:.0%}. With "
+        "six-hour leases the default K = 2 is just inside; K = 4 is for pools of short leases."
     )
     return Finding(
         answer=[answer],
@@ -159,58 +159,16 @@ def shallow_pools(setting: Setting) -> Finding:
 
 def lease_shapes(setting: Setting) -> Finding:
     """Price one day of eight devices in every way it can be bought and ended."""
-    rule = Dissipative(1.0)
-    market = rule.market(700.0, 1_000.0)
-    eight, day = Units(8 * MILLI), Blocks(TICKS_PER_DAY)
-    whole = cost(DEFAULT_CURVE, market, eight, day)
-    hourly = sum(cost(DEFAULT_CURVE, market, eight, Blocks(TICKS_PER_HOUR)) for _ in range(24))
-    singles = sum(
-        cost(
-            DEFAULT_CURVE,
-            replace(market, leased=Units(market.leased + i * MILLI)),
-            Units(MILLI),
-            day,
-        )
-        for i in range(8)
-    )
-    after = replace(market, leased=Units(market.leased + eight))
-    half = Blocks(TICKS_PER_DAY // 2)
-    extended = cost(DEFAULT_CURVE, market, eight, half) + extension_cost(
-        DEFAULT_CURVE, after, eight, half
-    )
-    shapes = {
-        "at once": whole,
-        "24 single hours": hourly,
-        "8 single devices": singles,
-        "half a day, extended": extended,
-    }
-    setting.progress(0.4)
-    rows: list[tuple[Cell, ...]] = [
+    shapes = _ways_to_buy()
+    whole = shapes["at once"]
+    rows = [
         (name, amount / BASE_UNITS, (amount - whole) / whole * 100)
         for name, amount in shapes.items()
     ]
-    ended = _ended_early(rule, whole)
-    setting.progress(0.6)
+    ended = _ended_early(Dissipative(1.0), whole)
+    setting.progress(0.5)
     locked, rolled = _lock_against_rolling(setting)
-    passed = min(shapes.values()) >= whole and all(float(r[3]) >= float(r[2]) for r in ended)
-    axes = panels(2)
-    bars(
-        axes[0],
-        [f"{row[0]} h" for row in ended],
-        {
-            "paid per hour used": [float(row[3]) for row in ended],
-            "had it been bought so": [float(row[2]) for row in ended],
-        },
-    )
-    label(axes[0], title="Ending a day's lease early", x="hours used", y="tokens per device-hour")
-    lines(axes[1], range(len(locked)), {"locked for a day": locked, "hour by hour": rolled})
-    label(
-        axes[1],
-        title="One device for a day, by the hour at which it is bought",
-        x="hour",
-        y="tokens per device-hour",
-    )
-    cheapest, dearest = min(locked), max(locked)
+    cheapest, dearest, mean = min(locked), max(locked), float(np.mean(rolled))
     answer = (
         "No way to cut a lease up is cheaper than buying it at once, and no early end is cheaper "
         "than having bought the shorter lease."
@@ -218,37 +176,65 @@ def lease_shapes(setting: Setting) -> Finding:
     caveat = (
         f"A price locked for a day ignores the hour: bought at the cheapest hour it costs "
         f"{cheapest:.3f} tokens per device-hour, at the dearest {dearest:.3f}, while buying hour "
-        f"by hour costs {np.mean(rolled):.3f}. Clients with day-long work will buy at night and "
-        f"save {1 - cheapest / float(np.mean(rolled)):.0%}; it flattens the wave, and it is why "
-        "the lock is limited to a day."
+        f"by hour costs {mean:.3f}. Clients with day-long work will buy at night and save "
+        f"{1 - cheapest / mean:.0%}; that flattens the wave, and the longest lock bounds it."
     )
+    names = ("hours used", "refund, tokens", "bought so", "paid per hour used")
     return Finding(
         answer=[answer, caveat],
-        passed=passed,
+        passed=min(shapes.values()) >= whole
+        and all(float(row[3]) >= float(row[2]) for row in ended),
         criterion="no parts are cheaper than the whole, and no early end than the shorter lease",
         parameters={"leased before": 700, "supply": 1_000, "early-end fee": 0.05, "devices": 8},
         tables=[
             Table("shapes", ("shape", "tokens", "dearer by, per cent"), rows, "A day of 8 devices"),
-            Table(
-                "endings",
-                ("hours used", "refund, tokens", "bought so", "paid per hour used"),
-                ended,
-                "Ended early, price unchanged",
-            ),
+            Table("endings", names, ended, "Ended early, price unchanged"),
         ],
-        plots=[
-            Plot("leases", "Early ends, and the lock against buying by the hour.", figure_of(axes))
-        ],
+        plots=[_lease_plot(ended, locked, rolled)],
     )
 
 
-def _ended_early(rule: Dissipative, paid: int) -> list[tuple[Cell, ...]]:
+def _ways_to_buy() -> dict[str, int]:
+    """Return what a day of eight devices costs in base units, by the way it is bought."""
+    market = Dissipative(1.0).market(700.0, 1_000.0)
+    eight, day, half = Units(8 * MILLI), Blocks(TICKS_PER_DAY), Blocks(TICKS_PER_DAY // 2)
+    single = (replace(market, leased=Units(market.leased + i * MILLI)) for i in range(8))
+    after = replace(market, leased=Units(market.leased + eight))
+    return {
+        "at once": cost(DEFAULT_CURVE, market, eight, day),
+        "24 single hours": 24 * cost(DEFAULT_CURVE, market, eight, Blocks(TICKS_PER_HOUR)),
+        "8 single devices": sum(cost(DEFAULT_CURVE, one, Units(MILLI), day) for one in single),
+        "half a day, extended": cost(DEFAULT_CURVE, market, eight, half)
+        + extension_cost(DEFAULT_CURVE, after, eight, half),
+    }
+
+
+def _lease_plot(ended: list[tuple[float, ...]], locked: list[float], rolled: list[float]) -> Plot:
+    axes = panels(2)
+    groups = {
+        "paid per hour used": [row[3] for row in ended],
+        "had it been bought so": [row[2] for row in ended],
+    }
+    bars(axes[0], [f"{row[0]:.0f} h" for row in ended], groups)
+    label(axes[0], title="Ending a day's lease early", x="hours used", y="tokens per device-hour")
+    lines(axes[1], range(len(locked)), {"locked for a day": locked, "hour by hour": rolled})
+    label(
+        axes[1],
+        title="One device for a day, by the hour at which it is bought",
+        x="hour of the day",
+        y="tokens per device-hour",
+    )
+    caption = "Early ends, and the lock against buying by the hour."
+    return Plot("leases", caption, figure_of(axes))
+
+
+def _ended_early(rule: Dissipative, paid: int) -> list[tuple[float, ...]]:
     """Return, per hours used, the refund and the tokens per device-hour paid in the end."""
     terms = Terms(200_000_000, 800_000_000, 50_000_000, rent_min=Blocks(TICKS_PER_HOUR))
     market = rule.market(708.0, 1_000.0)
     before = rule.market(700.0, 1_000.0)
     units = Units(8 * MILLI)
-    rows: list[tuple[Cell, ...]] = []
+    rows: list[tuple[float, ...]] = []
     for hours in (1, 2, 4, 8, 16, 23):
         used = Blocks(hours * TICKS_PER_HOUR)
         left = Blocks(TICKS_PER_DAY - used)
