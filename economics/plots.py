@@ -49,8 +49,26 @@ def label(axis: Axes, *, title: str, x: str, y: str, legend: bool = True) -> Non
     axis.set_title(title, loc="left", fontsize=11, fontweight="bold")
     axis.set_xlabel(x)
     axis.set_ylabel(y)
-    if legend and axis.get_legend_handles_labels()[0]:
-        axis.legend(fontsize=8, framealpha=0.85, edgecolor="none", ncols=2)
+    names = axis.get_legend_handles_labels()[1]
+    if legend and names:
+        if len(names) > 2:
+            _make_room(axis)
+        axis.legend(
+            loc="upper left" if len(names) > 2 else "best",
+            fontsize=8,
+            framealpha=0.85,
+            edgecolor="none",
+            ncols=5,
+        )
+
+
+def _make_room(axis: Axes) -> None:
+    """Raise the top of the vertical axis by a sixth, for a row of names above the lines."""
+    bottom, top = axis.get_ylim()
+    if axis.get_yscale() == "log":
+        axis.set_ylim(bottom, top * (top / bottom) ** (1 / 6))
+    else:
+        axis.set_ylim(bottom, top + (top - bottom) / 6)
 
 
 def lines(axis: Axes, x: ArrayLike, series: Mapping[str, ArrayLike]) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from economics.experiments.markets import BURN
-from economics.finding import Finding, Plot, Setting, Table
+from economics.finding import Cell, Finding, Plot, Setting, Table
 from economics.market import Scenario, simulate
 from economics.plots import COLOURS, bars, figure_of, heatmap, label, panels
 from economics.prices import ReferencePrice, device_hour_cost

@@ -176,8 +176,8 @@ def lease_shapes(setting: Setting) -> Finding:
     caveat = (
         f"A price locked for a day ignores the hour: bought at the cheapest hour it costs "
         f"{cheapest:.3f} tokens per device-hour, at the dearest {dearest:.3f}, while buying hour "
-        f"by hour costs {mean:.3f}. Clients with day-long work will buy at night and save "
-        f"{1 - cheapest / mean:.0%}; that flattens the wave, and the longest lock bounds it."
+        f"by hour costs {mean:.3f}. Clients with day-long work will wait for that hour and "
+        f"save {1 - cheapest / mean:.0%}; that flattens the wave, and the longest lock bounds it."
     )
     names = ("hours used", "refund, tokens", "bought so", "paid per hour used")
     return Finding(
