@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import orjson
 import trio
 
-from node.rpc.batches import PAUSE, is_batch, require_simple, split_batch
+from node.rpc.batches import PAUSE, Body, is_batch, require_simple, split_batch
 from node.rpc.errors import Code, RpcError
 from node.rpc.feeds import Subscription
 from node.rpc.json_codecs import JsonCodecs
@@ -106,12 +106,12 @@ class Dispatcher:
             assert name not in self.served, f"{name} is served twice"
             self.served[name] = method
 
-    async def answer(self, body: bytes, caller: Caller) -> bytes:
+    async def answer(self, body: Body, caller: Caller) -> bytes:
         """Return the answer to a request or batch; empty if there is none to give."""
         answer = self.begin(body, caller)
         return answer if isinstance(answer, bytes) else await answer()
 
-    def begin(self, body: bytes, caller: Caller) -> bytes | Later:
+    def begin(self, body: Body, caller: Caller) -> bytes | Later:
         """Answer at once if nothing has to be waited for, else return what to wait for."""
         if len(body) > INLINE_BYTES:
             return partial(self._in_time, partial(self._answer_long, body, caller))
@@ -140,7 +140,7 @@ class Dispatcher:
             return _failure(None, RpcError(Code.SERVER_BUSY, "the call took too long"))
         return text
 
-    async def _answer_long(self, body: bytes, caller: Caller) -> bytes:
+    async def _answer_long(self, body: Body, caller: Caller) -> bytes:
         try:
             if is_batch(body):
                 return await self._answer_batch(self._parse_each(body), 0, caller)
@@ -152,7 +152,7 @@ class Dispatcher:
             return _failure(None, RpcError(Code.PARSE_ERROR, str(error)))
         return call if isinstance(call, bytes) else await self._answer_call(call, caller)
 
-    def _parse_each(self, body: bytes) -> Iterator[Json | Pause]:
+    def _parse_each(self, body: Body) -> Iterator[Json | Pause]:
         for text in split_batch(body, self._limits):
             if text is PAUSE:
                 yield Pause.HERE

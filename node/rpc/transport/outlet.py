@@ -1,5 +1,7 @@
 """Bytes to and from one connection: one writer at a time, and no client is waited for for ever."""
 
+from math import inf
+
 import trio
 
 from node.rpc.limits import KIB, Limits
@@ -16,14 +18,12 @@ class ClientGone(LoopinError):
 
 
 class Outlet:
-    """The sending side of a stream."""
+    """The sending side of a stream, shared by the tasks of one connection."""
 
-    def __init__(
-        self, stream: trio.SocketStream, limits: Limits, scope: trio.CancelScope | None = None
-    ) -> None:
-        """``scope``, if given, surrounds every send, and its deadline is this outlet's to set.
+    def __init__(self, stream: trio.SocketStream, limits: Limits, scope: trio.CancelScope) -> None:
+        """``scope`` surrounds the connection; its deadline is the outlet's while it sends.
 
-        A scope for each send costs as much as parsing the request that is answered.
+        A scope for each send would cost as much as parsing the request that is answered.
         """
         self._stream = stream
         self._timeout = limits.send_timeout
@@ -31,24 +31,37 @@ class Outlet:
         self._turn = trio.Lock()
 
     async def send(self, data: bytes) -> None:
-        """Send all of ``data``, in pieces that each must go out in time. Raises: ClientGone."""
-        if self._scope is not None:
-            await self._send(data, self._scope)
-            return
-        async with self._turn:
-            with trio.CancelScope() as scope:
-                await self._send(data, scope)
-            if scope.cancelled_caught:
-                raise ClientGone("the client does not read")
+        """Send all of ``data``, in pieces; a piece that takes too long ends the connection.
 
-    async def _send(self, data: bytes, scope: trio.CancelScope) -> None:
-        view = memoryview(data)
-        for start in range(0, len(data), SEND_BYTES):
-            scope.deadline = trio.current_time() + self._timeout
-            try:
-                await self._stream.send_all(view[start : start + SEND_BYTES])
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                raise ClientGone("the connection broke") from None
+        Raises: ClientGone.
+        """
+        try:
+            self._turn.acquire_nowait()
+        except trio.WouldBlock:
+            await self._turn.acquire()
+        try:
+            if len(data) <= SEND_BYTES:
+                await self._send(data)
+            else:
+                view = memoryview(data)
+                for start in range(0, len(data), SEND_BYTES):
+                    await self._send(view[start : start + SEND_BYTES])
+        finally:
+            self._scope.deadline = inf
+            self._turn.release()
+
+    async def _send(self, data: bytes | memoryview) -> None:
+        self._scope.deadline = trio.current_time() + self._timeout
+        try:
+            await self._stream.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise ClientGone("the connection broke") from None
+
+
+async def send_last_word(stream: trio.SocketStream, limits: Limits, data: bytes) -> None:
+    """Send ``data`` outside of any conversation. Raises: ClientGone."""
+    with trio.CancelScope() as scope:
+        await Outlet(stream, limits, scope).send(data)
 
 
 async def say_goodbye(stream: trio.SocketStream) -> None:

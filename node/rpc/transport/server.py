@@ -25,7 +25,13 @@ from node.rpc.transport.http import (
     refusal,
     response,
 )
-from node.rpc.transport.outlet import ClientGone, Outlet, receive_some, say_goodbye
+from node.rpc.transport.outlet import (
+    ClientGone,
+    Outlet,
+    receive_some,
+    say_goodbye,
+    send_last_word,
+)
 from node.rpc.transport.websocket import WebSocketSession
 
 _FORWARDED = frozenset({"forwarded", "x-forwarded-for", "x-real-ip", "via"})
@@ -83,7 +89,7 @@ class RpcServer:
                         await _Conversation(self, stream, address).run()
                     else:
                         full = Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
-                        await Outlet(stream, self.limits).send(refusal(full))
+                        await send_last_word(stream, self.limits, refusal(full))
                         await say_goodbye(stream)
                 except* ClientGone as gone:
                     _log.debug("rpc_client_gone address=%s reason=%r", address, gone.exceptions)
@@ -121,7 +127,7 @@ class _Conversation:
                 upgrade = await self._answer_requests()
             if self._scope.cancelled_caught and self._parser.in_request:
                 late = Refused(HTTPStatus.REQUEST_TIMEOUT, "the request does not end")
-                await Outlet(self._stream, self._limits).send(refusal(late))
+                await send_last_word(self._stream, self._limits, refusal(late))
         finally:
             self._parser.release()
         if upgrade is not None:
@@ -193,7 +199,7 @@ class _Conversation:
         if kind != "application/json":
             # A page of any origin may send other types unasked; this one needs our leave.
             raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send application/json")
-        answer = self._server.dispatcher.begin(bytes(request.body), self._caller(request))
+        answer = self._server.dispatcher.begin(request.body, self._caller(request))
         if not isinstance(answer, bytes):
             answer = await answer()
         if not self._budget.take(len(answer)):
@@ -218,8 +224,6 @@ class _Conversation:
         await self._outlet.send(response(status, body, headers=cors, keep_alive=request.keep_alive))
 
     async def _upgrade(self, request: Request) -> None:
-        # From here on several tasks send, so each send has a scope of its own.
-        outlet = Outlet(self._stream, self._limits)
         try:
             self._require_welcome(request)
             if request.path not in ("/", "/ws"):
@@ -227,10 +231,10 @@ class _Conversation:
             if request.headers.get("upgrade", "").lower() != "websocket":
                 raise Refused(HTTPStatus.BAD_REQUEST, "the only upgrade is to websocket")
         except Refused as refused:
-            await outlet.send(refusal(refused))
+            await send_last_word(self._stream, self._limits, refusal(refused))
             return
         session = WebSocketSession(
-            self._stream, outlet, self._server.dispatcher, self._limits, self._budget
+            self._stream, self._server.dispatcher, self._limits, self._budget
         )
         await session.run(request, self._parser.rest, self._caller(request))
 

@@ -7,6 +7,7 @@ kept; a client that falls behind loses its subscription and is told so.
 
 import logging
 from functools import partial
+from math import inf
 from secrets import token_urlsafe
 from typing import Any
 
@@ -34,10 +35,10 @@ from node.rpc.transport.access import ByteBudget
 from node.rpc.transport.http import Request
 from node.rpc.transport.outlet import ClientGone, Outlet, receive_some
 
+_PROTOCOL_ERROR = 1002
 _TOO_BIG = 1009
 _POLICY = 1008
 _BUSY = 1013
-_BAD_ENCODING = 1003
 
 _log = logging.getLogger(__name__)
 
@@ -48,37 +49,46 @@ class WebSocketSession:
     def __init__(
         self,
         stream: trio.SocketStream,
-        outlet: Outlet,
         dispatcher: Dispatcher,
         limits: Limits,
         budget: ByteBudget,
     ) -> None:
         self._stream = stream
-        self._outlet = outlet
         self._dispatcher = dispatcher
         self._limits = limits
         self._budget = budget
         self._connection = WSConnection(ConnectionType.SERVER)
         self._room = trio.CapacityLimiter(limits.calls_in_flight_max)
-        self._nursery: trio.Nursery | None = None
         self._subscriptions: dict[str, trio.CancelScope] = {}
         self._to_start: list[partial[Any]] = []
+        self._held = 0
+        """Bytes of messages and answers in memory."""
         self._message = bytearray()
         self._message_ends = 0.0
         self._caller = Caller()
 
     async def run(self, request: Request, rest: bytes, caller: Caller) -> None:
         """Shake hands, then serve until either side hangs up. Raises: ClientGone."""
-        if not await self._shake_hands(request):
-            return
         self._caller = Caller(caller.is_trusted, caller.meter, self)
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
-                await self._serve(rest)
+                self._outlet = Outlet(self._stream, self._limits, nursery.cancel_scope)
+                if await self._shake_hands(request):
+                    await self._serve(rest)
                 nursery.cancel_scope.cancel()
         finally:
-            self._budget.give_back(len(self._message))
+            self._budget.give_back(self._held)
+
+    def _hold(self, count: int) -> bool:
+        """Return whether there is memory for ``count`` more bytes, and count them if so."""
+        has_room = self._budget.take(count)
+        self._held += count if has_room else 0
+        return has_room
+
+    def _release(self, count: int) -> None:
+        self._held -= count
+        self._budget.give_back(count)
 
     async def _shake_hands(self, request: Request) -> bool:
         headers = [
@@ -92,48 +102,56 @@ class WebSocketSession:
         except RemoteProtocolError as error:
             hint = error.event_hint
             rejection = hint if isinstance(hint, RejectConnection) else RejectConnection()
-            answer = self._connection.send(rejection)
-            await self._outlet.send(answer)
+            await self._outlet.send(self._connection.send(rejection))
             return False
         await self._outlet.send(answer)
         return True
 
     async def _serve(self, rest: bytes) -> None:
-        data: bytes | None = rest
-        slices = Slices()
-        while data is not None:
-            try:
-                if data:
-                    self._connection.receive_data(data)
-                    for event in self._connection.events():
-                        if not await self._on_event(event):
-                            return
-                        await slices.breathe()
-            except RemoteProtocolError as error:
-                hint = error.event_hint
-                code = hint.code if isinstance(hint, CloseConnection) else 1002
-                await self._hang_up(code, str(error))
-                return
-            data = await self._receive()
-
-    async def _receive(self) -> bytes | None:
-        """Return more bytes; None at the end. A silent client is pinged once, then dropped."""
-        for is_last in (False, True):
-            deadline = trio.current_time() + self._limits.ping_interval
-            if self._message:
-                deadline = min(deadline, self._message_ends)
-            data = b""
-            with trio.move_on_at(deadline) as patience:
-                data = await receive_some(self._stream)
+        """Take what the client sends until it hangs up. A silent one is pinged, then dropped."""
+        is_open = await self._take(rest)
+        is_pinged = False
+        while is_open:
+            # One scope for as long as the client keeps talking: its deadline moves.
+            with trio.CancelScope() as patience:
+                while is_open:
+                    silence = trio.current_time() + self._limits.ping_interval
+                    patience.deadline = (
+                        min(silence, self._message_ends) if self._message else silence
+                    )
+                    data = await receive_some(self._stream)
+                    patience.deadline = inf
+                    is_pinged = False
+                    is_open = await self._take(data) if data else False
             if not patience.cancelled_caught:
-                return data or None
+                continue
             if self._message and trio.current_time() >= self._message_ends:
                 await self._hang_up(_POLICY, "the message does not end")
-                return None
-            if not is_last:
+                is_open = False
+            elif is_pinged:
+                await self._hang_up(_POLICY, "no answer to a ping")
+                is_open = False
+            else:
+                is_pinged = True
                 await self._send(Ping())
-        await self._hang_up(_POLICY, "no answer to a ping")
-        return None
+
+    async def _take(self, data: bytes) -> bool:
+        """Act on bytes from the client; return whether to go on."""
+        if not data:
+            return True
+        slices = Slices()
+        try:
+            self._connection.receive_data(data)
+            for event in self._connection.events():
+                if not await self._on_event(event):
+                    return False
+                await slices.breathe()
+        except RemoteProtocolError as error:
+            hint = error.event_hint
+            code = hint.code if isinstance(hint, CloseConnection) else _PROTOCOL_ERROR
+            await self._hang_up(code, str(error))
+            return False
+        return True
 
     async def _on_event(self, event: object) -> bool:
         """Act on what the client sent; return whether to go on."""
@@ -160,24 +178,22 @@ class WebSocketSession:
         if len(self._message) + len(data) > self._limits.request_bytes_max:
             await self._hang_up(_TOO_BIG, "message too long")
             return False
-        if not self._budget.take(len(data)):
+        if not self._hold(len(data)):
             await self._hang_up(_BUSY, "too many long messages")
             return False
         self._message += data
         if piece.message_finished:
-            body = bytes(self._message)
-            self._message.clear()
+            body, self._message = self._message, bytearray()
             await self._on_message(body)
         return True
 
-    async def _on_message(self, body: bytes) -> None:
+    async def _on_message(self, body: bytearray) -> None:
         """Answer a message at once if possible, else in a task of its own."""
         answer = self._dispatcher.begin(body, self._caller)
         if isinstance(answer, bytes):
-            self._budget.give_back(len(body))
+            self._release(len(body))
             await self._answer(answer)
             return
-        assert self._nursery is not None, "run has opened it"
         ticket = object()
         await self._room.acquire_on_behalf_of(ticket)
         self._nursery.start_soon(self._answer_later, answer, len(body), ticket)
@@ -186,15 +202,15 @@ class WebSocketSession:
         try:
             answer = await later()
         finally:
-            self._budget.give_back(held)
+            self._release(held)
             self._room.release_on_behalf_of(ticket)
-        if not self._budget.take(len(answer)):
+        if not self._hold(len(answer)):
             await self._hang_up(_BUSY, "too many long answers")
             return
         try:
             await self._answer(answer)
         finally:
-            self._budget.give_back(len(answer))
+            self._release(len(answer))
 
     async def _answer(self, answer: bytes) -> None:
         if answer:
@@ -202,7 +218,6 @@ class WebSocketSession:
         # A subscriber learns its subscription's id before the first notification.
         to_start, self._to_start = self._to_start, []
         for pump in to_start:
-            assert self._nursery is not None, "run has opened it"
             self._nursery.start_soon(pump)
 
     async def _send_text(self, text: bytes) -> None:

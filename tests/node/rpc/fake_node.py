@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from chain.mempool import AlreadyKnown
 from node.rpc.backend import (
@@ -85,8 +86,9 @@ class FakeNode:
     final_heads: Broadcast[Header] = field(default_factory=Broadcast)
     storage_changes: Broadcast[StorageChanges] = field(default_factory=Broadcast)
     blocks: list[Block] = field(default_factory=list)
+    by_hash: dict[Digest, Block] = field(default_factory=dict)
     state: dict[StorageKey, bytes] = field(default_factory=lambda: {KEY: VALUE})
-    waiting: list[bytes] = field(default_factory=list)
+    waiting: dict[bytes, Digest] = field(default_factory=dict)
     watched: list[Feed[ExtrinsicStatus]] = field(default_factory=list)
     submissions: list[int] = field(default_factory=list)
     """How many extrinsics came at once, each time."""
@@ -94,11 +96,8 @@ class FakeNode:
     spec_version: SpecVersion = SpecVersion(3)
 
     def __post_init__(self) -> None:
-        parent = digest(0)
         for height in range(HEADS):
-            block = Block(header(height, parent), (TRANSFER,) if height else ())
-            self.blocks.append(block)
-            parent = block.hash
+            self.add_block((TRANSFER,) if height else ())
 
     # system
 
@@ -126,10 +125,10 @@ class FakeNode:
     # chain
 
     def best_hash(self) -> Digest:
-        return self.blocks[-1].hash
+        return next(reversed(self.by_hash))
 
     def final_hash(self) -> Digest:
-        return self.blocks[FINAL].hash
+        return self.blocks[FINAL + 1].header.parent_hash
 
     def find_hash(self, height: Height) -> Digest | None:
         return self.blocks[height].hash if height < len(self.blocks) else None
@@ -139,7 +138,7 @@ class FakeNode:
         return None if found is None else found.header
 
     def find_block(self, block: Digest) -> Block | None:
-        return next((known for known in self.blocks if known.hash == block), None)
+        return self.by_hash.get(block)
 
     def find_receipts(self, block: Digest) -> Sequence[Receipt] | None:
         if self.find_block(block) is None:
@@ -167,7 +166,7 @@ class FakeNode:
     def _require(self, at: Digest | None) -> None:
         if at is not None and self.find_block(at) is None:
             raise UnknownBlock(at.hex())
-        if at == self.blocks[0].hash:
+        if at is not None and at == self.blocks[1].header.parent_hash:
             raise StatePruned(at.hex())
 
     def storage(self, key: StorageKey, at: Digest | None) -> bytes | None:
@@ -208,8 +207,8 @@ class FakeNode:
             return Unpaid(5)
         if extrinsic in self.waiting:
             return AlreadyKnown(extrinsic.hex())
-        self.waiting.append(extrinsic)
-        return keyed_hash(Purpose.EXTRINSIC, extrinsic)
+        self.waiting[extrinsic] = keyed_hash(Purpose.EXTRINSIC, extrinsic)
+        return self.waiting[extrinsic]
 
     async def submit(self, extrinsics: Sequence[bytes]) -> Sequence[Digest | LoopinError]:
         self.submissions.append(len(extrinsics))
@@ -225,7 +224,7 @@ class FakeNode:
         return feed
 
     def pending(self, count: int) -> Sequence[bytes]:
-        return self.waiting[:count]
+        return list(islice(self.waiting, count))
 
     def rotate_keys(self) -> bytes:
         return NODE_KEY + NODE_KEY
@@ -241,8 +240,10 @@ class FakeNode:
 
     # what tests do to it
 
-    def add_block(self) -> Block:
-        block = Block(header(len(self.blocks), self.best_hash()), ())
+    def add_block(self, extrinsics: tuple[bytes, ...] = ()) -> Block:
+        parent = self.best_hash() if self.blocks else digest(0)
+        block = Block(header(len(self.blocks), parent), extrinsics)
         self.blocks.append(block)
+        self.by_hash[block.hash] = block
         self.new_heads.publish(block.header)
         return block

@@ -22,7 +22,7 @@ VALUES = st.recursive(
 
 
 def split(body: bytes, limits: Limits | None = None) -> list[bytes]:
-    return [text for text in split_batch(body, limits or Limits()) if text is not PAUSE]
+    return [bytes(text) for text in split_batch(body, limits or Limits()) if text is not PAUSE]
 
 
 @given(st.lists(VALUES, max_size=8), st.sampled_from([None, 1, "\t"]))

@@ -157,7 +157,7 @@ async def test_notification_takes_effect() -> None:
         {"jsonrpc": "2.0", "method": "author_submitExtrinsic", "params": ["0x" + TRANSFER.hex()]},
     )
 
-    assert node.waiting == [TRANSFER]
+    assert list(node.waiting) == [TRANSFER]
 
 
 @pytest.mark.parametrize("padding", [b"", PADDING], ids=["short", "long"])

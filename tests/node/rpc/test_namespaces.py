@@ -322,7 +322,7 @@ async def test_extrinsic_is_submitted_and_waits(dispatcher: Dispatcher, node: Fa
 async def test_refused_extrinsic_gets_the_code_that_wallets_know(
     dispatcher: Dispatcher, node: FakeNode, extrinsic: bytes, code: int, data: str
 ) -> None:
-    node.waiting.append(TRANSFER)
+    node.waiting[TRANSFER] = digest(1)
 
     error = await fail(dispatcher, "author_submitExtrinsic", [hexed(extrinsic)])
 
