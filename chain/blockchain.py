@@ -181,6 +181,11 @@ class Blockchain:
             randomness=session.randomness[epoch],
         )
 
+    def rules_now(self) -> EpochRules:
+        """Return what the header above the last final block is checked against."""
+        length = self.config.session.epoch_length
+        return self.rules(epoch_of(Height(self.final.height + 1), length), self.final_hash)
+
     def path_to(self, block_hash: Digest) -> list[Imported]:
         """Return the unfinalized blocks up to a block, lowest first. Raises: UnknownBlock."""
         path: list[Imported] = []

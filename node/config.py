@@ -6,6 +6,7 @@ from pathlib import Path
 from chain.mempool import Limits as MempoolLimits
 from node.rpc.limits import Limits as RpcLimits
 from node.rpc.transport.access import Access
+from p2p.identity import Address, PeerId
 
 DEFAULT_RPC_PORT = 9944
 DEFAULT_PORT = 30333
@@ -25,6 +26,16 @@ class RpcConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkConfig:
+    """Where peers find this node, and where it finds its first ones."""
+
+    listen: tuple[Address, ...]
+    announce: tuple[Address, ...] = ()
+    """Addresses to tell others; by default those listened at."""
+    boot_nodes: tuple[tuple[PeerId, Address], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class NodeConfig:
     """All settings of a node."""
 
@@ -35,5 +46,7 @@ class NodeConfig:
     """Final blocks kept whole; None keeps them all, an archive."""
     signature_workers: int | None = None
     """Processes that check signatures; by default one a processor, but one."""
+    network: NetworkConfig | None = None
+    """None for a node that makes its chain alone."""
     rpc: RpcConfig = field(default_factory=RpcConfig)
     mempool: MempoolLimits = field(default_factory=MempoolLimits)

@@ -47,6 +47,7 @@ from consensus.simplex.messages import (
     Certificate,
     Message,
     Proposal,
+    Request,
     decode_message,
     encode_message,
 )
@@ -57,11 +58,11 @@ from node.journal_file import JournalFile
 from primitives.beacon import vrf_input
 from primitives.block import Block
 from primitives.crypto import KeyPair
-from primitives.errors import InvalidBlock
+from primitives.errors import ConfigError, InvalidBlock
 from primitives.power_table import PowerTable
 from primitives.types import AccountId, Digest, Epoch, Height, Millis, View
 from primitives.vrf import prove, verify
-from runtime.session import UnknownEpoch, epoch_of
+from runtime.session import UnknownEpoch
 
 INBOX_MAX = 4096
 PEER_INPUTS_MAX = 2048
@@ -126,6 +127,12 @@ class Settings:
     timing: Timing
     clock_drift_max: Millis
     wall_clock: Callable[[], Millis]
+    listening: Millis
+    """How long a validator that starts only listens, to hear whether its key votes elsewhere."""
+
+
+class VotesElsewhere(ConfigError):
+    """Our consensus key votes on another machine: to vote here too would be slashed."""
 
 
 class _Epoch:
@@ -154,13 +161,20 @@ class ConsensusDriver:
         network: Network,
         voter: Voter | None,
         on_evidence: Callable[[Evidence], None] = lambda _: None,
+        on_table: Callable[[PowerTable], None] = lambda _: None,
     ) -> None:
+        """``on_table`` is told who votes in each epoch that this node enters."""
         self.service = service
         self.journal = journal
         self.settings = settings
         self.network = network
         self.voter = voter
         self._on_evidence = on_evidence
+        self._on_table = on_table
+        self._is_listening = False
+        self._votes_elsewhere = False
+        self._said = frozenset(journal.records)
+        """What this validator had said before it started; hearing that again is no surprise."""
         self._epoch: _Epoch | None = None
 
     # For the network
@@ -177,8 +191,17 @@ class ConsensusDriver:
         if not epoch.machine.is_wanted(message):
             return
         verify_message(epoch.rules.table, self.settings.genesis, message)
+        if self._is_listening:
+            self._look_for_double(epoch, message)
         if epoch.inbox.statistics().current_buffer_used < PEER_INPUTS_MAX:
             epoch.inbox_send.send_nowait(Received(peer, message))
+
+    def offer(self, certificate: Certificate) -> None:
+        """Take a certificate that was verified, whose block is held, from sync."""
+        epoch = self._epoch
+        has_room = epoch is not None and epoch.inbox.statistics().current_buffer_used < INBOX_MAX
+        if epoch is not None and has_room and epoch.machine.is_wanted(certificate):
+            epoch.inbox_send.send_nowait(Received(Peer(b""), certificate))
 
     @property
     def view(self) -> View:
@@ -200,11 +223,26 @@ class ConsensusDriver:
     async def run(self) -> None:
         """Take part for ever.
 
-        Raises: JournalUnusable, WriteFailed: the node must stop.
+        Raises: JournalUnusable, WriteFailed, VotesElsewhere: the node must stop.
         """
+        if self.voter is not None and len(self.service.chain.rules_now().table) > 1:
+            self._is_listening = True
+            with trio.move_on_after(self.settings.listening / MILLIS):
+                await self._run_epochs(key=None)
+            self._is_listening = False
+            if self._votes_elsewhere:
+                raise VotesElsewhere(
+                    f"the consensus key {self.voter.consensus.public.hex()} votes on another "
+                    "machine: stop that one, and bring its journal here, before you start this one"
+                )
+            _log.info("listened=%dms nobody else votes with our key", self.settings.listening)
+        await self._run_epochs(key=self.voter.consensus if self.voter else None)
+
+    async def _run_epochs(self, key: KeyPair | None) -> None:
         while True:
-            epoch = self._open_epoch()
+            epoch = self._open_epoch(key)
             self._epoch = epoch
+            self._on_table(epoch.rules.table)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._finalize_delivered, epoch)
                 await self._carry_out(epoch, nursery, epoch.machine.start())
@@ -215,12 +253,19 @@ class ConsensusDriver:
                 await epoch.is_final.wait()
                 nursery.cancel_scope.cancel()
 
-    def _open_epoch(self) -> _Epoch:
+    def _look_for_double(self, epoch: _Epoch, message: Message) -> None:
+        """Note if our own key has said something that our journal does not know."""
+        if self.voter is None or isinstance(message, Certificate | Request):
+            return
+        signer = epoch.rules.table[message.signer]
+        if signer.consensus_key == self.voter.consensus.public and message not in self._said:
+            self._votes_elsewhere = True
+
+    def _open_epoch(self, key: KeyPair | None) -> _Epoch:
         """Set up the machine of the epoch of the block to come."""
         chain = self.service.chain
-        length = chain.config.session.epoch_length
-        number = epoch_of(Height(chain.final.height + 1), length)
-        rules = chain.rules(number, chain.final_hash)
+        rules = chain.rules_now()
+        number = rules.epoch
         root_height = Height(rules.first_height - 1)
         root = chain.final_header_at(root_height)
         config = Config(
@@ -231,7 +276,7 @@ class ConsensusDriver:
             root=root.hash,
             root_height=root_height,
             last_height=rules.last_height,
-            key=self.voter.consensus if self.voter else None,
+            key=key,
             timing=self.settings.timing,
         )
         if self.journal.is_large:

@@ -5,6 +5,7 @@
     <base path>/chains/<chain id>/lock         held while a node runs
                                   db/          LevelDB
                                   keystore/    session keys
+                                  network/     addresses of peers
                                   journal      what this validator has signed
 """
 
@@ -40,6 +41,10 @@ class DataFolder:
     @property
     def keystore(self) -> Path:
         return self.path / "keystore"
+
+    @property
+    def network(self) -> Path:
+        return self.path / "network"
 
     @property
     def journal(self) -> Path:

@@ -67,7 +67,7 @@ class ExtrinsicIntake:
         """``on_accepted`` is told what to relay to peers."""
         self._mempool = mempool
         self._checker = checker
-        self._on_accepted = on_accepted
+        self.on_accepted = on_accepted
         self._turns = trio.CapacityLimiter(BATCHES_MAX)
 
     async def submit(self, extrinsics: Sequence[bytes]) -> list[Digest | LoopinError]:
@@ -92,7 +92,7 @@ class ExtrinsicIntake:
 
             results = await _gently(decoded, take)
         if accepted:
-            self._on_accepted(accepted)
+            self.on_accepted(accepted)
         return results
 
     def find_verified(self, extrinsic_hash: Digest) -> ReadyExtrinsic | None:

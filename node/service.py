@@ -7,9 +7,11 @@ is our own bug stops the node, with its reason in the log.
 import gc
 import logging
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 import trio
 from trio_typing import TaskStatus
@@ -21,25 +23,38 @@ from chain.store_schema import FinalizedBlock
 from consensus.simplex.config import Timing
 from genesis.build import Genesis, build_genesis
 from genesis.spec import ChainSpec, Member
+from node.block_exchange import BlockExchange
 from node.chain_service import ChainService
-from node.config import NodeConfig
+from node.config import NetworkConfig, NodeConfig
 from node.consensus_driver import ConsensusDriver, NoNetwork, Settings, Voter
+from node.consensus_driver import Network as DriverNetwork
 from node.data_folder import DataFolder
 from node.extrinsic_intake import ExtrinsicIntake, FinalizedJudge
+from node.extrinsic_relay import ExtrinsicRelay
 from node.extrinsic_watch import ExtrinsicWatch
 from node.journal_file import JournalFile
 from node.keystore import KeyMissing, Keystore, Role
+from node.node_network import REQUESTS, NodeNetwork
+from node.node_network import Parts as NetworkParts
 from node.rpc.assembly import build_server
 from node.rpc.backend import PeerInfo, SyncState
-from node.rpc_backend import Parts, RpcBackend
+from node.rpc_backend import Parts as BackendParts
+from node.rpc_backend import RpcBackend
 from node.signatures import open_signature_checker
+from node.sync import Sync
+from p2p.host import Listen
+from p2p.identity import Address, PeerId, parse_peer_address
+from p2p.network import Config as P2pConfig
+from p2p.network import Network
 from primitives.block import encode_receipts
 from primitives.codec import encode
 from primitives.errors import ConfigError
+from primitives.power_table import PowerTable
 from primitives.types import Millis
 
 RETRY_DELAY = Millis(500)
 RETRY_DELAY_MAX = Millis(8000)
+LISTENING = Millis(3000)
 
 _log = logging.getLogger(__name__)
 
@@ -128,6 +143,23 @@ def timing_of(spec: ChainSpec) -> Timing:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Core:
+    """The parts that every node has."""
+
+    config: NodeConfig
+    spec: ChainSpec
+    genesis: Genesis
+    folder: DataFolder
+    keystore: Keystore
+    journal: JournalFile
+    voter: Voter | None
+    service: ChainService
+    mempool: Mempool
+    intake: ExtrinsicIntake
+    watch: ExtrinsicWatch
+
+
 async def run_node(
     config: NodeConfig,
     spec: ChainSpec,
@@ -138,63 +170,140 @@ async def run_node(
     Raises: ConfigError, StoreError.
     """
     folder = DataFolder(config.base_path, spec.id)
-    with ExitStack() as stack:
+    genesis = build_genesis(spec)
+    version = spec.runtime.system.spec_version
+    async with AsyncExitStack() as stack:
         stack.enter_context(folder.locked())
-        genesis = build_genesis(spec)
         store = open_store(folder.database, spec, genesis, config.keep_blocks)
         stack.enter_context(store)
-        keystore = Keystore(folder.keystore)
-        voter = find_voter(spec, keystore) if config.is_validator else None
         journal = stack.enter_context(JournalFile(folder.journal))
+        checker = await stack.enter_async_context(
+            open_signature_checker(genesis.hash, version, config.signature_workers)
+        )
+        keystore = Keystore(folder.keystore)
         chain = Blockchain(store, config=spec.runtime, interval=spec.consensus.block_interval)
-        version = spec.runtime.system.spec_version
-        async with open_signature_checker(
-            genesis.hash, version, config.signature_workers
-        ) as checker:
-            watch = ExtrinsicWatch()
-            mempool = Mempool(FinalizedJudge(chain), config.mempool, watch.on_change)
-            intake = ExtrinsicIntake(mempool, checker)
-            service = ChainService(chain, mempool, intake)
-            service.on_new_best.append(watch.on_new_best)
-            service.on_final.append(watch.on_final)
-            service.on_final.append(_log_final)
-            settings = Settings(
-                genesis=genesis.hash,
-                timing=timing_of(spec),
-                clock_drift_max=spec.consensus.clock_drift_max,
-                wall_clock=wall_clock,
-            )
-            driver = ConsensusDriver(service, journal, settings, network=NoNetwork(), voter=voter)
-            backend = RpcBackend(
-                Parts(
-                    name=config.name,
-                    spec=spec,
-                    is_validator=voter is not None,
-                    service=service,
-                    mempool=mempool,
-                    intake=intake,
-                    watch=watch,
-                    keystore=keystore,
-                    peers=NoPeers(),
-                )
-            )
-            # What is alive now lives as long as the node: no collection need look at it again.
-            gc.collect()
-            gc.freeze()
-            async with trio.open_nursery() as nursery:
-                port = await _serve_rpc(nursery, config, backend)
-                await service.restore()
-                nursery.start_soon(driver.run)
-                _log.info(
-                    "chain=%s genesis=0x%s height=%d name=%s validator=%s rpc=%s",
-                    spec.id,
-                    genesis.hash.hex(),
-                    chain.final.height,
-                    config.name,
-                    voter is not None,
-                    port,
-                )
-                task_status.started(port)
+        watch = ExtrinsicWatch()
+        mempool = Mempool(FinalizedJudge(chain), config.mempool, watch.on_change)
+        intake = ExtrinsicIntake(mempool, checker)
+        core = Core(
+            config=config,
+            spec=spec,
+            genesis=genesis,
+            folder=folder,
+            keystore=keystore,
+            journal=journal,
+            voter=find_voter(spec, keystore) if config.is_validator else None,
+            service=ChainService(chain, mempool, intake),
+            mempool=mempool,
+            intake=intake,
+            watch=watch,
+        )
+        await _run_core(core, task_status)
+
+
+async def _run_core(core: Core, task_status: TaskStatus[int]) -> None:
+    service, chain = core.service, core.service.chain
+    service.on_new_best.append(core.watch.on_new_best)
+    service.on_final += [core.watch.on_final, _log_final]
+    network: Network | None = None
+    node_network: NodeNetwork | None = None
+    if core.config.network is not None:
+        network, node_network, driver = _networked(core, core.config.network)
+    else:
+        driver = _driver(core, NoNetwork())
+    backend = RpcBackend(
+        BackendParts(
+            name=core.config.name,
+            spec=core.spec,
+            is_validator=core.voter is not None,
+            service=service,
+            mempool=core.mempool,
+            intake=core.intake,
+            watch=core.watch,
+            keystore=core.keystore,
+            peers=node_network or NoPeers(),
+        )
+    )
+    # What is alive now lives as long as the node: no collection need look at it again.
+    gc.collect()
+    gc.freeze()
+    async with trio.open_nursery() as nursery:
+        port = await _serve_rpc(nursery, core.config, backend)
+        await service.restore()
+        if network is not None and node_network is not None:
+            await nursery.start(network.run)
+            nursery.start_soon(node_network.run)
+            _log.info("peer=%s listening=%s", network.peer, ",".join(network.addresses))
+        nursery.start_soon(driver.run)
+        _log.info(
+            "chain=%s genesis=0x%s height=%d name=%s validator=%s rpc=%s",
+            core.spec.id,
+            core.genesis.hash.hex(),
+            chain.final.height,
+            core.config.name,
+            core.voter is not None,
+            port,
+        )
+        task_status.started(port)
+
+
+def _driver(
+    core: Core,
+    network: DriverNetwork,
+    on_table: Callable[[PowerTable], None] = lambda _: None,
+) -> ConsensusDriver:
+    settings = Settings(
+        genesis=core.genesis.hash,
+        timing=timing_of(core.spec),
+        clock_drift_max=core.spec.consensus.clock_drift_max,
+        wall_clock=wall_clock,
+        listening=LISTENING,
+    )
+    return ConsensusDriver(
+        core.service,
+        core.journal,
+        settings,
+        network=network,
+        voter=core.voter,
+        on_table=on_table,
+    )
+
+
+def _networked(core: Core, config: NetworkConfig) -> tuple[Network, NodeNetwork, ConsensusDriver]:
+    """Return the parts of a node that has peers."""
+    boot = (*config.boot_nodes, *(parse_peer_address(text) for text in core.spec.boot_nodes))
+    addresses: dict[PeerId, tuple[Address, ...]] = {}
+    for peer, address in boot:
+        addresses[peer] = (*addresses.get(peer, ()), address)
+    node_network = NodeNetwork(service=core.service, mempool=core.mempool, intake=core.intake)
+    network = Network(
+        P2pConfig(
+            seed=core.keystore.only(Role.PEER).seed,
+            genesis=core.genesis.hash,
+            folder=core.folder.network,
+            listen=tuple(Listen(address) for address in config.listen),
+            announce=config.announce,
+            boot=boot,
+            requests=REQUESTS,
+        ),
+        node_network,
+    )
+    driver = _driver(core, node_network, node_network.on_table)
+    relay = ExtrinsicRelay(network)
+    core.intake.on_accepted = relay.on_accepted
+    # Spreads requests over peers; nobody gains from guessing it.
+    random = Random()  # noqa: S311
+    node_network.attach(
+        NetworkParts(
+            network=network,
+            driver=driver,
+            exchange=BlockExchange(core.service.chain, core.mempool, network, random),
+            relay=relay,
+            sync=Sync(core.service, network, core.genesis.hash, driver.offer),
+            addresses=addresses,
+        )
+    )
+    return network, node_network, driver
 
 
 async def _serve_rpc(nursery: trio.Nursery, config: NodeConfig, backend: RpcBackend) -> int:

@@ -1,7 +1,16 @@
 """``loopin``: the entry point, which finds the command and turns its failures into exit codes.
 
-Exit codes: 0 done, 1 the request failed, 2 the command line is wrong, 3 a file or option is
-unusable, 130 interrupted.
+Exit codes:
+
+===  ============================================================================================
+  0  done
+  1  the request failed, or the answer is no: a transfer that failed, a wrong signature, a
+     database with defects
+  2  the command line is wrong
+  3  a file, key or option is unusable
+  4  no node answers, or it stopped answering
+130  interrupted
+===  ============================================================================================
 """
 
 import importlib
@@ -10,6 +19,8 @@ from collections.abc import Sequence
 
 import click
 
+from node.cli.output import Output
+from node.client.errors import ConnectionLost, NodeUnreachable
 from node.version import VERSION
 from primitives.errors import ConfigError, LoopinError
 
@@ -20,11 +31,14 @@ COMMANDS = {
     "account": "Balances, transfers and history of accounts.",
     "chain": "Look at the chain of a running node.",
     "db": "Check and prune a node's database.",
+    "simulate": "Run the economic experiments and write reports.",
 }
 """Each is a file beside this one with a click command of the same name."""
 
 EXIT_FAILED = 1
+EXIT_USAGE = 2
 EXIT_CONFIG = 3
+EXIT_NO_NODE = 4
 EXIT_INTERRUPTED = 130
 
 
@@ -60,22 +74,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not __debug__:
         click.echo("error: loopin does not run under python -O: its checks would vanish", err=True)
         return EXIT_CONFIG
+    output = Output()
     try:
-        loopin.main(arguments, prog_name="loopin", standalone_mode=False)
-    except click.exceptions.Abort:
-        return EXIT_INTERRUPTED
-    except KeyboardInterrupt:
+        code = loopin.main(arguments, prog_name="loopin", standalone_mode=False, obj=output)
+    except (click.exceptions.Abort, KeyboardInterrupt):
         return EXIT_INTERRUPTED
     except click.ClickException as error:
-        error.show()
+        if not output.as_json:
+            error.show()
+        else:
+            output.fail("UsageError", error.format_message())
         return error.exit_code
-    except ConfigError as error:
-        click.echo(f"error: {error}", err=True)
-        return EXIT_CONFIG
     except LoopinError as error:
-        click.echo(f"error: {error.reason}: {error}", err=True)
-        return EXIT_FAILED
-    return 0
+        output.fail(error.reason, str(error) or error.reason)
+        return exit_code_of(error)
+    # What a command that ends with ``context.exit`` gives; any other gives None.
+    return code if isinstance(code, int) else 0
+
+
+def exit_code_of(error: LoopinError) -> int:
+    """Return the exit code of a failure."""
+    match error:
+        case NodeUnreachable() | ConnectionLost():
+            return EXIT_NO_NODE
+        case ConfigError():
+            return EXIT_CONFIG
+        case _:
+            return EXIT_FAILED
 
 
 if __name__ == "__main__":

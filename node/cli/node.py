@@ -5,7 +5,7 @@ import re
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
@@ -13,12 +13,20 @@ import trio
 
 from genesis.presets import dev_session_seeds, dev_spec
 from genesis.spec import ChainSpec, load_spec
-from node.config import DEFAULT_KEEP_BLOCKS, DEFAULT_RPC_PORT, NodeConfig, RpcConfig
+from node.config import (
+    DEFAULT_KEEP_BLOCKS,
+    DEFAULT_PORT,
+    DEFAULT_RPC_PORT,
+    NetworkConfig,
+    NodeConfig,
+    RpcConfig,
+)
 from node.data_folder import DataFolder
 from node.keystore import Keystore, Role
 from node.rpc.transport.access import LOCAL_ORIGINS, Access, MethodPolicy
 from node.service import run_node
-from primitives.errors import ConfigError
+from p2p.identity import format_address, parse_address, parse_peer_address
+from primitives.errors import ConfigError, DecodeError
 
 DEFAULT_BASE_PATH = Path("~/.local/share/loopin")
 LOG_FORMAT = "%(asctime)s.%(msecs)03d %(levelname)-7s %(name)s %(message)s"
@@ -32,10 +40,30 @@ PRESETS: dict[str, Callable[[], ChainSpec]] = {"dev": dev_spec}
 @click.option(
     "--base-path",
     type=click.Path(file_okay=False, path_type=Path),
-    help=f"Where the node keeps its data; default {DEFAULT_BASE_PATH}, with --dev a scratch folder.",
+    help=f"Folder of the data; default {DEFAULT_BASE_PATH}, with --dev a scratch folder.",
 )
 @click.option("--name", default="loopin", show_default=True, help="Name that others are told.")
 @click.option("--validator", is_flag=True, help="Vote, with the keys in the keystore.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=DEFAULT_PORT,
+    show_default=True,
+    help="Port at which peers find this node; 0 lets the system choose.",
+)
+@click.option("--listen-host", default="0.0.0.0", show_default=True, help="Address of that port.")  # noqa: S104 - peers come from elsewhere
+@click.option(
+    "--public-addr",
+    multiple=True,
+    metavar="MULTIADDR",
+    help="Where peers find this node, if that is not where it listens; may be repeated.",
+)
+@click.option(
+    "--bootnodes",
+    multiple=True,
+    metavar="MULTIADDR",
+    help="First peers, beside those of the chain spec: /ip4/…/tcp/…/p2p/…; may be repeated.",
+)
 @click.option("--rpc-host", default="127.0.0.1", show_default=True, help="Address of the RPC.")
 @click.option(
     "--rpc-port",
@@ -75,6 +103,10 @@ def node(  # noqa: PLR0913 - one parameter an option
     base_path: Path | None,
     name: str,
     validator: bool,
+    port: int,
+    listen_host: str,
+    public_addr: tuple[str, ...],
+    bootnodes: tuple[str, ...],
     rpc_host: str,
     rpc_port: int,
     rpc_methods: str,
@@ -99,6 +131,8 @@ def node(  # noqa: PLR0913 - one parameter an option
             is_validator=validator or dev,
             keep_blocks=parse_pruning(pruning),
             signature_workers=signature_workers,
+            # A development chain of one has nobody to talk to.
+            network=None if dev else _network(listen_host, port, public_addr, bootnodes),
             rpc=RpcConfig(rpc_host, rpc_port, access),
         )
         if dev:
@@ -149,6 +183,19 @@ def configure_logs(levels: str) -> None:
         if number is None or (equals and not name):
             raise ConfigError(f"--log {part}: give debug, info, warning or error, or name=level")
         logging.getLogger(name.strip() or None).setLevel(number)
+
+
+def _network(
+    host: str, port: int, public: Sequence[str], bootnodes: Sequence[str]
+) -> NetworkConfig:
+    try:
+        return NetworkConfig(
+            listen=(format_address(host, port),),
+            announce=tuple(parse_address(text) for text in public),
+            boot_nodes=tuple(parse_peer_address(text) for text in bootnodes),
+        )
+    except DecodeError as error:
+        raise ConfigError(f"{error}; write for example /ip4/192.0.2.7/tcp/30333") from error
 
 
 def _access(methods: str, cors: str | None, host: str) -> Access:

@@ -1,0 +1,278 @@
+"""``loopin account transfer``: move tokens, and wait until that is final."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from node.cli.amounts import format_amount, parse_amount
+from node.cli.connection import connect, url_option
+from node.cli.keys_given import account_given, dev_key_pair, load_account_file, unlock
+from node.cli.output import Output, json_option, pass_output
+from node.client.node_client import NodeClient, Token, hex_of
+from node.client.wallet import (
+    Inclusion,
+    Terms,
+    extrinsic_hash,
+    find_inclusion,
+    sign,
+    submit_and_follow,
+)
+from node.rpc.json_types import JsonObject
+from primitives.block import IMMORTAL
+from primitives.codec import Plain
+from primitives.crypto import KeyPair
+from primitives.errors import ConfigError, LoopinError
+from primitives.ss58 import encode_address
+from primitives.types import AccountId, Balance, Digest, Height, Nonce
+
+DEFAULT_VALID_FOR = 64
+
+
+class WrongChain(ConfigError):
+    """The node's chain is not the one that was meant: check ``--url``."""
+
+
+class NotEnough(LoopinError):
+    """The sender cannot pay this: nothing was sent."""
+
+
+class CallFailed(LoopinError):
+    """The extrinsic is in a final block and its call failed: only the fee was paid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parties:
+    """Who pays and who is paid."""
+
+    sender: AccountId
+    recipient: AccountId
+
+    def balances(self, client: NodeClient, at: Digest) -> tuple[Balance, Balance]:
+        """Return what both hold after a block."""
+        return client.balance(self.sender, at), client.balance(self.recipient, at)
+
+
+@click.command(epilog="Example: loopin account transfer --from //Alice --to //Bob 1.5")
+@click.argument("amount", required=False)
+@click.option("--from", "from_uri", metavar="//NAME", help="A development key that pays.")
+@click.option(
+    "--from-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Account file of the key that pays; its password is asked for.",
+)
+@click.option(
+    "--password-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File with the password of the account file.",
+)
+@click.option("--to", required=True, metavar="ACCOUNT", help="Address, or //NAME, that is paid.")
+@click.option("--all", "everything", is_flag=True, help="Move everything instead of an AMOUNT.")
+@click.option("--keep-alive", is_flag=True, help="Refuse to empty the paying account.")
+@click.option("--tip", default="0", show_default=True, help="Paid to the block's author, in LOOP.")
+@click.option("--nonce", type=click.IntRange(min=0), help="Instead of the account's next one.")
+@click.option(
+    "--valid-for",
+    type=click.IntRange(min=0),
+    default=DEFAULT_VALID_FOR,
+    show_default=True,
+    help="Blocks after which the transfer can not be included any more; 0 means never.",
+)
+@click.option("--genesis", metavar="HASH", help="Refuse to pay on a chain with another genesis.")
+@click.option("--no-wait", is_flag=True, help="Only submit; do not wait until it is final.")
+@url_option
+@json_option
+@pass_output
+def transfer(  # noqa: PLR0913 - one parameter an option
+    output: Output,
+    *,
+    amount: str | None,
+    from_uri: str | None,
+    from_file: Path | None,
+    password_file: Path | None,
+    to: str,
+    everything: bool,
+    keep_alive: bool,
+    tip: str,
+    nonce: int | None,
+    valid_for: int,
+    genesis: str | None,
+    no_wait: bool,
+    url: str,
+) -> None:
+    """Send an AMOUNT of tokens, such as 1.5, and wait until the transfer is final."""
+    if (from_uri is None) == (from_file is None):
+        raise click.UsageError("who pays? give --from //NAME or --from-file FILE")
+    if (amount is None) != everything:
+        raise click.UsageError("how much? give an AMOUNT, such as 1.5, or --all")
+    with connect(url) as client:
+        token = client.token
+        recipient = account_given(to, token.ss58_prefix)
+        units = None if amount is None else parse_amount(amount, token.decimals, token.symbol)
+        paid_tip = parse_amount(tip, token.decimals, token.symbol)
+        _require_chain(client, genesis, from_file)
+        pair = _key_pair(from_uri, from_file, password_file)
+        parties = Parties(AccountId(pair.public), recipient)
+        sender = _Sender(output, client, parties, token)
+        terms = sender.terms(nonce, valid_for, paid_tip)
+        extrinsic = sign(client, pair, transfer_call(recipient, units, keep_alive), terms)
+        sender.require_funds(units, extrinsic, paid_tip)
+        if no_wait:
+            sender.submit(extrinsic)
+        else:
+            sender.submit_and_wait(extrinsic)
+
+
+def transfer_call(recipient: AccountId, units: Balance | None, keep_alive: bool) -> Plain:  # noqa: FBT001 - a call's argument
+    """Return the call that moves ``units``, or everything if None."""
+    if units is None:
+        return ["balances.transfer_all", recipient, keep_alive]
+    name = "balances.transfer_keep_alive" if keep_alive else "balances.transfer"
+    return [name, recipient, units]
+
+
+def _key_pair(uri: str | None, file: Path | None, password_file: Path | None) -> KeyPair:
+    if file is not None:
+        return unlock(file, password_file)
+    assert uri is not None, "the command asked for one of the two"
+    return dev_key_pair(uri)
+
+
+def _require_chain(client: NodeClient, genesis: str | None, file: Path | None) -> None:
+    """Compare the node's chain with the one that the user or the account file means."""
+    found = hex_of(client.genesis_hash)
+    meant = [] if genesis is None else [("--genesis", genesis)]
+    if file is not None:
+        tied = load_account_file(file).meta.get("genesisHash")
+        meant += [(str(file), tied)] if isinstance(tied, str) and tied else []
+    for who, wanted in meant:
+        if wanted.lower() != found:
+            raise WrongChain(
+                f"{who} is for the chain {wanted:.66}, the node at {client.endpoint.url} is on "
+                f"{found} ({client.chain_name}): give the --url of a node of the right chain"
+            )
+
+
+class _Sender:
+    """One transfer on its way."""
+
+    def __init__(
+        self, output: Output, client: NodeClient, parties: Parties, token: Token
+    ) -> None:
+        self._output = output
+        self._client = client
+        self._parties = parties
+        self._token = token
+        self._before = parties.balances(client, client.final_hash())
+
+    def terms(self, nonce: int | None, valid_for: int, tip: Balance) -> Terms:
+        """Return nonce and lifetime of the next extrinsic."""
+        if nonce is None:
+            nonce = self._client.next_nonce(self._address(self._parties.sender))
+        best = self._client.header().header.height
+        valid_until = Height(best + valid_for) if valid_for else IMMORTAL
+        return Terms(Nonce(nonce), valid_until, tip)
+
+    def require_funds(self, units: Balance | None, extrinsic: bytes, tip: Balance) -> None:
+        """Refuse what the sender cannot pay, while that costs nothing yet. Raises: NotEnough."""
+        fee = self._client.fee(extrinsic)
+        # The latest balance, not the final one: what is on its way to become final can be spent.
+        has = self._client.balance(self._parties.sender)
+        needed = (units or 0) + fee + tip
+        if has < needed:
+            moved = "" if units is None else f"{self._amount(units)} and "
+            raise NotEnough(
+                f"{self._address(self._parties.sender)} has {self._amount(has)}, and {moved}"
+                f"the fee of {self._amount(fee + tip)} are {self._amount(needed)}"
+            )
+
+    def submit(self, extrinsic: bytes) -> None:
+        """Hand the extrinsic to the node and say where it can be looked for."""
+        found = self._client.submit(extrinsic)
+        self._output.result(
+            {"extrinsic": hex_of(found), "status": "submitted"},
+            lambda: self._output.facts({"submitted": hex_of(found)}),
+        )
+
+    def submit_and_wait(self, extrinsic: bytes) -> None:
+        """Follow the extrinsic until it is final, and print its receipt."""
+        in_block: str | None = None
+        final: Digest | None = None
+        for kind, detail in submit_and_follow(self._client, extrinsic):
+            if kind == "inBlock":
+                in_block = detail
+                self._output.note(f"in block {detail}")
+            elif kind == "retracted":
+                self._output.note(f"block {detail} was given up; waiting for another")
+            elif kind == "finalized":
+                final = Digest(bytes.fromhex(detail[2:]))
+            else:
+                self._output.note(f"{kind}")
+        assert final is not None, "the last status is finalized"
+        inclusion = find_inclusion(self._client, extrinsic, final)
+        after = self._parties.balances(self._client, final)
+        self._output.result(
+            self._document(extrinsic, in_block, inclusion, after),
+            lambda: self._output.facts(self._facts(extrinsic, in_block, inclusion, after)),
+        )
+        if inclusion.error is not None:
+            raise CallFailed(
+                f"the transfer failed with {inclusion.error}: nothing moved, the fee was kept"
+            )
+
+    def _document(
+        self,
+        extrinsic: bytes,
+        in_block: str | None,
+        inclusion: Inclusion,
+        after: tuple[Balance, Balance],
+    ) -> JsonObject:
+        def party(account: AccountId, at: int) -> JsonObject:
+            return {
+                "address": self._address(account),
+                "before": str(self._before[at]),
+                "after": str(after[at]),
+            }
+
+        return {
+            "extrinsic": hex_of(extrinsic_hash(extrinsic)),
+            "status": "finalized",
+            "inBlock": in_block or hex_of(inclusion.block),
+            "finalized": hex_of(inclusion.block),
+            "height": inclusion.height,
+            "extrinsicIndex": inclusion.position,
+            "error": inclusion.error,
+            "fee": str(inclusion.fee),
+            "from": party(self._parties.sender, 0),
+            "to": party(self._parties.recipient, 1),
+            "events": inclusion.events,
+        }
+
+    def _facts(
+        self,
+        extrinsic: bytes,
+        in_block: str | None,
+        inclusion: Inclusion,
+        after: tuple[Balance, Balance],
+    ) -> Mapping[str, str]:
+        parties = (self._parties.sender, self._parties.recipient)
+        shown = [
+            f"{self._address(account)}\n{self._amount(before)} -> {self._amount(later)}"
+            for account, before, later in zip(parties, self._before, after, strict=True)
+        ]
+        block = f"{inclusion.height} {hex_of(inclusion.block)}"
+        return {
+            "extrinsic": hex_of(extrinsic_hash(extrinsic)),
+            "inBlock": block if in_block == hex_of(inclusion.block) else str(in_block),
+            "finalized": block,
+            "fee": self._amount(inclusion.fee),
+            "from": shown[0],
+            "to": shown[1],
+        }
+
+    def _address(self, account: AccountId) -> str:
+        return encode_address(account, self._token.ss58_prefix)
+
+    def _amount(self, units: int) -> str:
+        return f"{format_amount(units, self._token.decimals)} {self._token.symbol}"

@@ -1,0 +1,1 @@
+"""A client of the node's JSON-RPC, for the command line and for scripts."""
