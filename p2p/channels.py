@@ -44,7 +44,7 @@ class ChannelSpec:
 VOTE = ChannelSpec(
     name="vote",
     frame_bytes_max=64 * 2**10,
-    queue_frames_max=4096,
+    queue_frames_max=16_384,
     queue_bytes_max=4 * 2**20,
     frames_per_second=5_000,
     bytes_per_second=4 * 2**20,
