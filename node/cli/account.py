@@ -1,7 +1,5 @@
 """``loopin account``: balances, transfers and history of accounts."""
 
-from pathlib import Path
-
 import click
 
 from node.cli.amounts import format_amount
@@ -9,9 +7,8 @@ from node.cli.connection import connect, url_option
 from node.cli.keys_given import account_given
 from node.cli.output import Output, json_option, pass_output
 from node.cli.transfer import transfer
-from node.client.node_client import NodeClient, hex_of
+from node.client.node_client import hex_of
 from primitives.ss58 import encode_address
-from primitives.types import AccountId, Height
 
 HISTORY_MAX = 1000
 

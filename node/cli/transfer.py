@@ -1,6 +1,6 @@
 """``loopin account transfer``: move tokens, and wait until that is final."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,9 +49,14 @@ class Parties:
     sender: AccountId
     recipient: AccountId
 
-    def balances(self, client: NodeClient, at: Digest) -> tuple[Balance, Balance]:
-        """Return what both hold after a block."""
-        return client.balance(self.sender, at), client.balance(self.recipient, at)
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What an account held before and after a block."""
+
+    account: AccountId
+    before: Balance
+    after: Balance
 
 
 @click.command(epilog="Example: loopin account transfer --from //Alice --to //Bob 1.5")
@@ -157,14 +162,11 @@ def _require_chain(client: NodeClient, genesis: str | None, file: Path | None) -
 class _Sender:
     """One transfer on its way."""
 
-    def __init__(
-        self, output: Output, client: NodeClient, parties: Parties, token: Token
-    ) -> None:
+    def __init__(self, output: Output, client: NodeClient, parties: Parties, token: Token) -> None:
         self._output = output
         self._client = client
         self._parties = parties
         self._token = token
-        self._before = parties.balances(client, client.final_hash())
 
     def terms(self, nonce: int | None, valid_for: int, tip: Balance) -> Terms:
         """Return nonce and lifetime of the next extrinsic."""
@@ -207,68 +209,73 @@ class _Sender:
                 self._output.note(f"block {detail} was given up; waiting for another")
             elif kind == "finalized":
                 final = Digest(bytes.fromhex(detail[2:]))
-            else:
-                self._output.note(f"{kind}")
         assert final is not None, "the last status is finalized"
         inclusion = find_inclusion(self._client, extrinsic, final)
-        after = self._parties.balances(self._client, final)
+        moved = self._moved(inclusion)
         self._output.result(
-            self._document(extrinsic, in_block, inclusion, after),
-            lambda: self._output.facts(self._facts(extrinsic, in_block, inclusion, after)),
+            self._document(extrinsic, in_block, inclusion, moved),
+            lambda: self._output.facts(self._facts(extrinsic, in_block, inclusion, moved)),
         )
         if inclusion.error is not None:
             raise CallFailed(
                 f"the transfer failed with {inclusion.error}: nothing moved, the fee was kept"
             )
 
-    def _document(
-        self,
-        extrinsic: bytes,
-        in_block: str | None,
-        inclusion: Inclusion,
-        after: tuple[Balance, Balance],
-    ) -> JsonObject:
-        def party(account: AccountId, at: int) -> JsonObject:
-            return {
-                "address": self._address(account),
-                "before": str(self._before[at]),
-                "after": str(after[at]),
-            }
+    def _moved(self, inclusion: Inclusion) -> Sequence[Moved]:
+        """Return both parties' balances before and after the block."""
+        parent = inclusion.header.parent_hash
+        return [
+            Moved(
+                account,
+                self._client.balance(account, parent),
+                self._client.balance(account, inclusion.block),
+            )
+            for account in (self._parties.sender, self._parties.recipient)
+        ]
 
+    def _document(
+        self, extrinsic: bytes, in_block: str | None, inclusion: Inclusion, moved: Sequence[Moved]
+    ) -> JsonObject:
+        parties: list[JsonObject] = [
+            {
+                "address": self._address(item.account),
+                "before": str(item.before),
+                "after": str(item.after),
+            }
+            for item in moved
+        ]
         return {
             "extrinsic": hex_of(extrinsic_hash(extrinsic)),
             "status": "finalized",
             "inBlock": in_block or hex_of(inclusion.block),
             "finalized": hex_of(inclusion.block),
-            "height": inclusion.height,
+            "height": inclusion.header.height,
             "extrinsicIndex": inclusion.position,
             "error": inclusion.error,
             "fee": str(inclusion.fee),
-            "from": party(self._parties.sender, 0),
-            "to": party(self._parties.recipient, 1),
+            "from": parties[0],
+            "to": parties[1],
             "events": inclusion.events,
         }
 
     def _facts(
-        self,
-        extrinsic: bytes,
-        in_block: str | None,
-        inclusion: Inclusion,
-        after: tuple[Balance, Balance],
+        self, extrinsic: bytes, in_block: str | None, inclusion: Inclusion, moved: Sequence[Moved]
     ) -> Mapping[str, str]:
-        parties = (self._parties.sender, self._parties.recipient)
-        shown = [
-            f"{self._address(account)}\n{self._amount(before)} -> {self._amount(later)}"
-            for account, before, later in zip(parties, self._before, after, strict=True)
+        sender, recipient = [
+            f"{self._address(item.account)}\n"
+            f"{self._amount(item.before)} -> {self._amount(item.after)}"
+            for item in moved
         ]
-        block = f"{inclusion.height} {hex_of(inclusion.block)}"
+        if inclusion.header.author == self._parties.sender:
+            sender += " (it made the block, and got its part of the fee back)"
+        block = f"{hex_of(inclusion.block)} (block {inclusion.header.height})"
         return {
             "extrinsic": hex_of(extrinsic_hash(extrinsic)),
             "inBlock": block if in_block == hex_of(inclusion.block) else str(in_block),
             "finalized": block,
             "fee": self._amount(inclusion.fee),
-            "from": shown[0],
-            "to": shown[1],
+            "from": sender,
+            "to": recipient,
         }
 
     def _address(self, account: AccountId) -> str:

@@ -17,7 +17,7 @@ class ConnectionLost(LoopinError):
 
 
 class BadAnswer(LoopinError):
-    """The answer is not what the protocol says: is the address that of a LooPIN node?"""
+    """The answer is not what the protocol says: the address may not be a LooPIN node's."""
 
 
 class CallRefused(LoopinError):

@@ -1,7 +1,6 @@
 """JSON-RPC over HTTP: one keep-alive connection, one call or batch at a time."""
 
 import http.client
-import socket
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
@@ -105,7 +104,7 @@ class HttpClient:
             return connection.getresponse()
         except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
             raise
-        except socket.timeout as error:
+        except TimeoutError as error:
             connection.close()
             raise ConnectionLost(f"{self.endpoint.url} gave no answer in time") from error
         except (OSError, http.client.HTTPException) as error:

@@ -70,9 +70,11 @@ class Metadata:
 
     def show_call(self, call: Plain, addresses: AddressFormat) -> Json:
         """Return a call as ``{"call": name, "arguments": {...}}``, its bytes where unknown."""
-        if not isinstance(call, list | tuple) or not call or not isinstance(call[0], str):
+        if not isinstance(call, list | tuple) or not call:
             return plain_to_json(call, {}, addresses)
         name, *values = call
+        if not isinstance(name, str):
+            return plain_to_json(call, {}, addresses)
         fields = self.calls.get(name)
         if fields is None or len(fields) != len(values):
             return {"call": name, "arguments": plain_to_json(values, {}, addresses)}

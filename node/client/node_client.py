@@ -4,7 +4,7 @@ Invariants: a header is taken only if its hash is the one that was asked for, so
 stands for everything that its header says; nothing here holds a secret.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
@@ -26,7 +26,7 @@ from node.client.http import HttpClient
 from node.client.metadata import Metadata
 from node.client.websocket import Subscription
 from node.rpc.json_types import Json
-from primitives.block import Block, Header, Receipt
+from primitives.block import Block, Header
 from primitives.codec import ACCOUNT, AMOUNT
 from primitives.errors import DecodeError
 from primitives.ss58 import PREFIX_MAX

@@ -11,7 +11,13 @@ from node.client.answers import read_amount, read_digest, read_object, read_text
 from node.client.errors import BadAnswer, ConnectionLost
 from node.client.node_client import NodeClient, hex_of
 from node.rpc.json_types import Json
-from primitives.block import EXTRINSIC_VERSION, encode_signed, signing_payload, signing_prefix
+from primitives.block import (
+    EXTRINSIC_VERSION,
+    Header,
+    encode_signed,
+    signing_payload,
+    signing_prefix,
+)
 from primitives.codec import Plain
 from primitives.crypto import KeyPair, Purpose, keyed_hash
 from primitives.errors import LoopinError
@@ -43,7 +49,7 @@ class Inclusion:
     """A final extrinsic: where it is, what it cost and what it did."""
 
     block: Digest
-    height: Height
+    header: Header
     position: int
     fee: Balance
     error: str | None
@@ -104,7 +110,7 @@ def find_inclusion(client: NodeClient, extrinsic: bytes, block_hash: Digest) -> 
     error = receipt.get("error")
     return Inclusion(
         block=block_hash,
-        height=block.header.height,
+        header=block.header,
         position=position,
         fee=read_amount(receipt.get("fee"), "the receipt's fee"),
         error=None if error is None else read_text(error, "the receipt's error"),
@@ -115,8 +121,6 @@ def find_inclusion(client: NodeClient, extrinsic: bytes, block_hash: Digest) -> 
 def extrinsic_hash(extrinsic: bytes) -> Digest:
     """Return the hash by which the chain knows an extrinsic."""
     return keyed_hash(Purpose.EXTRINSIC, extrinsic)
-
-
 
 
 def _status(news: Json) -> tuple[str, str]:

@@ -4,6 +4,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -72,10 +73,8 @@ class Subscription:
 
     def close(self) -> None:
         """Hang up: the node ends the subscription by itself."""
-        try:
+        with suppress(LocalProtocolError, ConnectionLost):
             self._send(CloseConnection(code=1000))
-        except (OSError, LocalProtocolError, ConnectionLost):
-            pass
         self._socket.close()
 
     def __enter__(self) -> Self:
