@@ -9,6 +9,7 @@ the machine is that of the epoch above the last final block.
 """
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -173,6 +174,8 @@ class ConsensusDriver:
         self._on_table = on_table
         self._is_listening = False
         self._votes_elsewhere = False
+        self._heard: deque[Received] = deque(maxlen=PEER_INPUTS_MAX)
+        """What came while listening, for the machine that votes afterwards."""
         self._said = frozenset(journal.records)
         """What this validator had said before it started; hearing that again is no surprise."""
         self._epoch: _Epoch | None = None
@@ -193,6 +196,7 @@ class ConsensusDriver:
         verify_message(epoch.rules.table, self.settings.genesis, message)
         if self._is_listening:
             self._look_for_double(epoch, message)
+            self._heard.append(Received(peer, message))
         if epoch.inbox.statistics().current_buffer_used < PEER_INPUTS_MAX:
             epoch.inbox_send.send_nowait(Received(peer, message))
 
@@ -242,6 +246,8 @@ class ConsensusDriver:
         while True:
             epoch = self._open_epoch(key)
             self._epoch = epoch
+            while self._heard and not self._is_listening:
+                epoch.inbox_send.send_nowait(self._heard.popleft())
             self._on_table(epoch.rules.table)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._finalize_delivered, epoch)
