@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from primitives.merkle import siblings_needed
 from primitives.types import Balance, Digest
+from runtime.pocps.forward_pass_proof import ForwardPassWork
 from runtime.pocps.proof import (
     PPB,
     Claim,
@@ -21,7 +23,17 @@ from runtime.pocps.proof import (
     detection_ppb,
     slash_floor,
 )
-from tests.runtime.pocps.provers import ALICE, BOB, LATER, START, WORKS, check, compute_all, prove
+from tests.runtime.pocps.provers import (
+    ALICE,
+    BOB,
+    FORWARD_PASS,
+    LATER,
+    START,
+    WORKS,
+    check,
+    compute_all,
+    prove,
+)
 
 each_work = pytest.mark.parametrize("work", WORKS, ids=lambda work: work.name)
 
@@ -175,6 +187,25 @@ def test_every_leaf_is_drawn_equally_often() -> None:
     # A leaf is drawn at least once in 5 of 8 with chance 1 - (7/8)**5.
     expected = 4000 * (1 - (7 / 8) ** 5)
     assert all(abs(count - expected) < 5 * expected**0.5 for count in counts)
+
+
+@each_work
+@given(units=st.integers(1, 50), beacon=st.binary(min_size=32, max_size=32))
+def test_no_draw_needs_more_siblings_than_the_bound(
+    work: Work, *, units: int, beacon: bytes
+) -> None:
+    kind = SampledProof(work)
+    positions = kind.sample(Claim(ALICE, units, Digest(bytes(32))), Digest(beacon))
+
+    assert siblings_needed(kind.count_leaves(units), positions) <= kind.siblings_max(units)
+
+
+def test_a_single_sample_of_a_full_tree_needs_exactly_the_bound() -> None:
+    kind = SampledProof(ForwardPassWork(replace(FORWARD_PASS, samples=1)))
+    positions = kind.sample(Claim(ALICE, 16, Digest(bytes(32))), LATER)
+
+    assert kind.count_leaves(16) == 64
+    assert siblings_needed(64, positions) == kind.siblings_max(16) == 6
 
 
 @each_work
