@@ -13,6 +13,7 @@ from node.rpc.namespaces.payment import Payment
 from node.rpc.namespaces.rpc import Rpc
 from node.rpc.namespaces.state import State
 from node.rpc.namespaces.system import System
+from node.rpc.rendering import Renderer
 from node.rpc.transport.access import Access
 from node.rpc.transport.server import RpcServer
 from primitives.ss58 import decode_account, encode_address
@@ -36,17 +37,19 @@ def build_dispatcher(backend: NodeBackend, limits: Limits | None = None) -> Disp
     """Return the dispatcher of every namespace."""
     limits = limits or Limits()
     addresses = Ss58Addresses(backend.properties.ss58_format)
+    codecs = JsonCodecs(addresses)
+    renderer = Renderer(codecs, limits.response_bytes_max)
     buffer = limits.subscription_buffer_max
     dispatcher: Dispatcher
     namespaces = (
         System(backend),
-        Chain(backend, addresses, buffer),
+        Chain(backend, addresses, renderer, buffer),
         State(backend, buffer),
-        Author(backend),
+        Author(backend, renderer),
         Payment(backend),
         Rpc(lambda: dispatcher.served, backend.node_version),
     )
-    dispatcher = Dispatcher(namespaces, JsonCodecs(addresses), limits)
+    dispatcher = Dispatcher(namespaces, codecs, limits)
     return dispatcher
 
 

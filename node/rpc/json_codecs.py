@@ -9,7 +9,20 @@ import dataclasses
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Protocol, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Generic,
+    Literal,
+    Protocol,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+import orjson
 
 from node.rpc.json_types import Json, JsonObject
 from primitives.errors import DecodeError, LoopinError
@@ -30,6 +43,8 @@ from primitives.types import (
     VotingPower,
     Weight,
 )
+
+T = TypeVar("T")
 
 LIST_LENGTH_MAX = 1024
 """Elements of a list that is a parameter."""
@@ -59,6 +74,13 @@ class Schema:
     """In ``Annotated[object, Schema({...})]``: the schema of a value that is passed as it is."""
 
     schema: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered(Generic[T]):
+    """A value of type ``T`` that is JSON text already."""
+
+    fragment: orjson.Fragment
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +238,9 @@ class JsonCodecs:
             return _one_of(arguments)
         if origin in (list, Sequence) or (origin is tuple and arguments[1:] == (...,)):
             return self._list(arguments[0])
+        if origin is Rendered:
+            schema = self.of(arguments[0]).schema
+            return JsonCodec(_not_a_parameter, lambda value: value.fragment, schema)
         if origin in (dict, Mapping) and arguments[0] is str:
             return self._mapping(arguments[1])
         if dataclasses.is_dataclass(annotation):

@@ -6,10 +6,11 @@ from typing import Annotated
 from node.rpc.backend import AuthorBackend, ExtrinsicStatus, StatusKind
 from node.rpc.errors import RpcError
 from node.rpc.feeds import Subscription
-from node.rpc.json_codecs import Schema, hex_of
+from node.rpc.json_codecs import Rendered, Schema, hex_of
 from node.rpc.json_types import Json
 from node.rpc.method import method, subscription
 from node.rpc.pool_errors import pool_error
+from node.rpc.rendering import Renderer
 from primitives.errors import LoopinError
 from primitives.types import Digest, PublicKey
 
@@ -37,8 +38,9 @@ _STATUS = Schema(
 class Author:
     """The way into the chain."""
 
-    def __init__(self, backend: AuthorBackend) -> None:
+    def __init__(self, backend: AuthorBackend, renderer: Renderer) -> None:
         self._backend = backend
+        self._renderer = renderer
 
     @method("author_submitExtrinsic", bulk="submit_extrinsics")
     async def submit_extrinsic(self, extrinsic: bytes) -> Digest:
@@ -74,9 +76,9 @@ class Author:
         return Subscription(feed, status_to_json)
 
     @method("author_pendingExtrinsics")
-    def pending_extrinsics(self) -> Sequence[bytes]:
+    async def pending_extrinsics(self) -> Rendered[list[bytes]]:
         """Return the extrinsics that wait in the mempool, the first 2000 of them."""
-        return self._backend.pending(PENDING_MAX)
+        return await self._renderer.render(self._backend.pending(PENDING_MAX), bytes)
 
     @method("author_rotateKeys", safe=False)
     def rotate_keys(self) -> bytes:

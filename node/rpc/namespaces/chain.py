@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 from node.rpc.backend import BlocksBackend
 from node.rpc.feeds import Subscription
-from node.rpc.json_codecs import AddressFormat, Schema
+from node.rpc.json_codecs import AddressFormat, Rendered, Schema
 from node.rpc.method import method, subscription
 from node.rpc.plain_json import fields_to_json
+from node.rpc.rendering import Renderer
 from primitives.block import Header, Receipt
 from primitives.codec import Plain
 from primitives.types import AccountId, Balance, Digest, Epoch, Height, Millis, View, Weight
@@ -35,7 +36,7 @@ class HeaderView:
 class BlockView:
     hash: Digest
     header: HeaderView
-    extrinsics: Sequence[bytes]
+    extrinsics: Rendered[list[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +68,13 @@ class ReceiptView:
 class Chain:
     """Blocks."""
 
-    def __init__(self, backend: BlocksBackend, addresses: AddressFormat, buffer: int) -> None:
+    def __init__(
+        self, backend: BlocksBackend, addresses: AddressFormat, renderer: Renderer, buffer: int
+    ) -> None:
         """``buffer`` is how many heads wait for a slow subscriber."""
         self._backend = backend
         self._addresses = addresses
+        self._renderer = renderer
         self._buffer = buffer
 
     @method("chain_getHeader")
@@ -81,13 +85,14 @@ class Chain:
         return None if header is None else header_view(header, block)
 
     @method("chain_getBlock")
-    def get_block(self, block_hash: Digest | None = None) -> BlockView | None:
+    async def get_block(self, block_hash: Digest | None = None) -> BlockView | None:
         """Return a block, the best one if no hash is given; null if unknown."""
         wanted = block_hash or self._backend.best_hash()
         block = self._backend.find_block(wanted)
         if block is None:
             return None
-        return BlockView(wanted, header_view(block.header, wanted), block.extrinsics)
+        extrinsics = await self._renderer.render(block.extrinsics, bytes)
+        return BlockView(wanted, header_view(block.header, wanted), extrinsics)
 
     @method("chain_getBlockHash", aliases=("chain_getHead",))
     def get_block_hash(self, block_number: Height | None = None) -> Digest | None:
@@ -109,7 +114,9 @@ class Chain:
         return None if certificate is None else FinalizationView(block, certificate)
 
     @method("chain_getReceipts")
-    def get_receipts(self, block_hash: Digest | None = None) -> Sequence[ReceiptView] | None:
+    async def get_receipts(
+        self, block_hash: Digest | None = None
+    ) -> Rendered[list[ReceiptView]] | None:
         """Return what each phase of a block did: error, fee, weight and decoded events.
 
         The first receipt is of what runs before the extrinsics, the last of what runs after them.
@@ -118,7 +125,9 @@ class Chain:
         if receipts is None:
             return None
         last = len(receipts) - 1
-        return [self._receipt_view(place, last, receipt) for place, receipt in enumerate(receipts)]
+        # Made one by one as they are rendered: a full block has ten thousand events.
+        views = (self._receipt_view(place, last, item) for place, item in enumerate(receipts))
+        return await self._renderer.render(views, ReceiptView)
 
     @subscription(
         "chain_subscribeNewHeads",

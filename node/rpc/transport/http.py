@@ -165,13 +165,27 @@ def response(
     keep_alive: bool = True,
 ) -> bytes:
     """Return the bytes of a response."""
+    head = response_head(
+        status, len(body), content_type=content_type, headers=headers, keep_alive=keep_alive
+    )
+    return head + body
+
+
+def response_head(
+    status: HTTPStatus,
+    length: int,
+    *,
+    content_type: bytes = b"application/json",
+    headers: Mapping[bytes, bytes] | None = None,
+    keep_alive: bool = True,
+) -> bytes:
+    """Return what comes before a body of ``length`` bytes."""
     parts = [_STATUS_LINES[status]]
-    if body or status != HTTPStatus.NO_CONTENT:
-        parts.append(b"content-type: %b\r\ncontent-length: %d\r\n" % (content_type, len(body)))
+    if status != HTTPStatus.NO_CONTENT:
+        parts.append(b"content-type: %b\r\ncontent-length: %d\r\n" % (content_type, length))
     for name, value in (headers or {}).items():
         parts.append(b"%b: %b\r\n" % (name, value))
     parts.append(b"\r\n" if keep_alive else b"connection: close\r\n\r\n")
-    parts.append(body)
     return b"".join(parts)
 
 

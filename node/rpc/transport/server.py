@@ -24,8 +24,10 @@ from node.rpc.transport.http import (
     RequestParser,
     refusal,
     response,
+    response_head,
 )
 from node.rpc.transport.outlet import (
+    SEND_BYTES,
     ClientGone,
     Outlet,
     receive_some,
@@ -206,9 +208,13 @@ class _Conversation:
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many long answers")
         try:
             status = HTTPStatus.OK if answer else HTTPStatus.NO_CONTENT
-            await self._outlet.send(
-                response(status, answer, headers=cors, keep_alive=request.keep_alive)
-            )
+            head = response_head(status, len(answer), headers=cors, keep_alive=request.keep_alive)
+            if len(answer) <= SEND_BYTES:
+                await self._outlet.send(head + answer)
+            else:
+                # Not joined: to copy 15 MiB takes longer than anyone should wait.
+                await self._outlet.send(head)
+                await self._outlet.send(answer)
         finally:
             self._budget.give_back(len(answer))
 

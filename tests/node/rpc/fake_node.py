@@ -92,6 +92,7 @@ class FakeNode:
     watched: list[Feed[ExtrinsicStatus]] = field(default_factory=list)
     submissions: list[int] = field(default_factory=list)
     """How many extrinsics came at once, each time."""
+    receipts_per_block: int = 3
     is_syncing: bool = False
     spec_version: SpecVersion = SpecVersion(3)
 
@@ -144,9 +145,10 @@ class FakeNode:
         if self.find_block(block) is None:
             return None
         event: Plain = ["balances.Transferred", ALICE, BOB, 2**60]
+        transfer = Receipt("balances.InsufficientBalance", Balance(2**60), Weight(20), (event,))
         return [
             Receipt("", Balance(0), Weight(10), ()),
-            Receipt("balances.InsufficientBalance", Balance(2**60), Weight(20), (event,)),
+            *[transfer] * (self.receipts_per_block - 2),
             Receipt("", Balance(0), Weight(30), ()),
         ]
 

@@ -3,9 +3,11 @@
 from typing import Any
 
 import pytest
+import trio
 
 from node.rpc.assembly import build_dispatcher
 from node.rpc.dispatcher import Caller, Dispatcher
+from node.rpc.limits import Limits
 from primitives.crypto import Purpose, keyed_hash
 from primitives.ss58 import encode_address
 from primitives.types import StorageKey
@@ -382,3 +384,33 @@ async def test_methods_lists_every_name_that_answers(dispatcher: Dispatcher) -> 
     for name in methods:
         error = await fail(dispatcher, name, ["bad", "bad", "bad", "bad", "bad"], TRUSTED)
         assert error["message"] != "Method not found" or "WebSocket" in error["data"]
+
+
+async def test_lists_that_would_make_too_long_an_answer_are_given_up_early() -> None:
+    node = FakeNode()
+    block = node.add_block(tuple(b"%d" % number for number in range(1000)))
+    node.waiting = dict.fromkeys(block.extrinsics, digest(1))
+    dispatcher = build_dispatcher(node, Limits(response_bytes_max=2000))
+
+    for method in ("chain_getBlock", "author_pendingExtrinsics"):
+        assert (await fail(dispatcher, method))["code"] == -32008
+
+
+async def test_receipts_of_a_full_block_let_others_run_meanwhile() -> None:
+    node = FakeNode()
+    node.receipts_per_block = 5000
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(count_turns)
+        receipts = await call(build_dispatcher(node), "chain_getReceipts")
+        nursery.cancel_scope.cancel()
+
+    assert len(receipts) == 5000
+    assert turns > 5
