@@ -53,10 +53,12 @@ from consensus.simplex.messages import (
     Request,
     Vote,
 )
-from consensus.simplex.pledges import Floor, Pledges, Record
-from consensus.simplex.views import Views, ViewState, kind_of
+from consensus.simplex.pledges import Record
+from consensus.simplex.recovery import restore
+from consensus.simplex.timers import Timers
+from consensus.simplex.views import ViewState
 from consensus.simplex.voice import Voice
-from primitives.types import UINT64_MAX, Digest, Height, Millis, View
+from primitives.types import Digest, Height, View
 
 
 class Simplex:
@@ -65,8 +67,6 @@ class Simplex:
     def __init__(self, config: Config, journal: tuple[Record, ...] = ()) -> None:
         """Take up the epoch where ``journal`` left it; records of other epochs are ignored."""
         self.config = config
-        self.views = Views(config.table, config.root)
-        self.pledges = Pledges()
         self.view = View(0)
         self.is_ended = False
         """Whether the boundary block was delivered: the machine has nothing more to do."""
@@ -74,6 +74,7 @@ class Simplex:
         own = None if config.key is None else config.table.find_position(config.key.public)
         self.position = own
         """Where this validator stands in the table; None for a follower."""
+        self.views, self.pledges = restore(config, own, journal)
         self.building: tuple[View, Digest] | None = None
         """View and block of the parent for which a proposal was asked."""
         self._voice: Voice | None = None
@@ -82,9 +83,8 @@ class Simplex:
         self._blocks = Blocks(config.root, config.root_height, config.last_height)
         self._catch_up = CatchUp(config.epoch, self.views, config.limits)
         self._delivered = View(0)
-        self._alarms = 0
+        self._timers = Timers(config.timing, config.limits.patient_views)
         self._actions: list[Action] = []
-        self._restore(journal)
 
     # The door
 
@@ -140,16 +140,14 @@ class Simplex:
                 return (
                     self._is_in_window(message.view)
                     and message.signer == self.elector.leader(message.view)
-                    and (state is None or state.proposal != message)
+                    and (state is None or state.is_proposal_news(message))
                 )
             case _:
                 if message.view + 1 < self.view:
                     return True
                 state = self.views.find(message.view)
-                earlier = (
-                    None if state is None else state.ballot.find(kind_of(message), message.signer)
-                )
-                return self._is_in_window(message.view) and earlier != message
+                is_news = state is None or state.ballot.is_news(message)
+                return self._is_in_window(message.view) and is_news
 
     def is_own_voice(self, message: Message) -> bool:
         """Return whether our key said something that our journal does not know.
@@ -278,11 +276,11 @@ class Simplex:
         if self.views.is_nullified(self.view):
             self.elector.note_nullified(self.view)
         self.view = view
-        self._alarms = 0
         self.building = None
         self._catch_up.renew()
         self._forget()
-        self._actions.append(SetTimer(view, self._delay(self.config.timing.leader)))
+        idle = self.view - 1 - self.views.highest_certified()
+        self._actions.append(SetTimer(view, self._timers.begin(idle)))
         self._advance()
         leader = self.elector.leader(view)
         is_silent = self.elector.silence(leader) >= self.config.limits.silent_views
@@ -388,29 +386,20 @@ class Simplex:
 
     def _on_timer(self) -> None:
         """Take the leader timer, then the advance timer, then the retries of one view."""
-        timing = self.config.timing
-        self._alarms += 1
+        is_first = self._timers.fire() == 1
         state = self.views.find(self.view)
         has_proposal = state is not None and state.proposal is not None
-        if self._alarms == 1 and has_proposal and not self.pledges.has_nullified(self.view):
-            rest = self._delay(timing.advance) - self._delay(timing.leader)
-            self._actions.append(SetTimer(self.view, Millis(rest)))
+        if is_first and has_proposal and not self.pledges.has_nullified(self.view):
+            self._actions.append(SetTimer(self.view, self._timers.rest()))
             return
         view = self.view
         is_stuck = self.position is None or not self.pledges.may_nullify(view)
         self._nullify()
         if self.view != view or self.is_ended:
             return
-        backoff = min(timing.delay_max, timing.retry << min(self._alarms - 1, 16))
-        self._actions.append(SetTimer(view, Millis(backoff)))
+        self._actions.append(SetTimer(view, self._timers.retry()))
         if is_stuck:
             self._repeat()
-
-    def _delay(self, base: Millis) -> Millis:
-        """Return a view's delay: it grows while views pass without a certified block."""
-        idle = self.view - 1 - self.views.highest_certified()
-        factor = max(1, idle - self.config.limits.patient_views)
-        return Millis(max(base, min(base * factor, self.config.timing.delay_max)))
 
     def _repeat(self) -> None:
         """Say again what brought us here, so that whoever hears it stands where we stand."""
@@ -483,25 +472,6 @@ class Simplex:
         behind = View(self.view - self.config.limits.views_behind - 1)
         self.views.forget(up_to=self.views.final_view, ballots_up_to=behind)
         self._blocks.forget_but([self.views.final_block, *self.views.blocks()])
-
-    def _restore(self, journal: tuple[Record, ...]) -> None:
-        for record in journal:
-            match record:
-                case Floor(epoch, view):
-                    if epoch == self.config.epoch:
-                        self.pledges.raise_floor(view)
-                    elif epoch > self.config.epoch:
-                        self.pledges.raise_floor(View(UINT64_MAX))
-                case _ if record.epoch != self.config.epoch:
-                    pass
-                case Certificate():
-                    if not self.views.has(record):
-                        self.views.keep(record)
-                case _:
-                    if record.signer == self.position:
-                        self.pledges.record(record)
-        self.pledges.raise_floor(self.views.final_view)
-        self._forget()
 
     def _taken(self) -> list[Action]:
         actions, self._actions = self._actions, []

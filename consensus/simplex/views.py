@@ -54,9 +54,12 @@ class Ballot:
     def __len__(self) -> int:
         return len(self._votes)
 
-    def find(self, kind: Kind, signer: int) -> Vote | None:
-        """Return the vote of one kind by ``signer``, or None."""
-        return self._votes.get((kind, signer))
+    def is_news(self, vote: Vote) -> bool:
+        """Return whether ``add`` would count the vote or convict its signer."""
+        earlier = self._votes.get((kind_of(vote), vote.signer))
+        if earlier is None or vote.signer in self._reported:
+            return earlier is None
+        return find_evidence(earlier, vote) is not None
 
     def add(self, vote: Vote) -> tuple[Evidence | None, Certificate | None]:
         """Count a vote; return what it proves against its signer, and the quorum it completes.
@@ -118,6 +121,12 @@ class ViewState:
     """Whether the leader's second proposal was reported."""
     notarization: Certificate | None = None
     nullification: Certificate | None = None
+
+    def is_proposal_news(self, proposal: Proposal) -> bool:
+        """Return whether ``proposal`` is the first, or the first to contradict the first."""
+        if self.proposal is None:
+            return True
+        return not self.is_reported and find_evidence(self.proposal, proposal) is not None
 
 
 @dataclass(slots=True)

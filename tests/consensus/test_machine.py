@@ -29,7 +29,7 @@ from consensus.simplex.events import (
 from consensus.simplex.machine import Simplex
 from consensus.simplex.messages import Message, Notarize, Request
 from consensus.simplex.pledges import Floor, Record
-from primitives.types import Epoch, Height, View
+from primitives.types import Epoch, Height, Signature, View
 from tests.consensus.bench_of_four import (
     EPOCH,
     ROOT,
@@ -178,13 +178,27 @@ def test_a_duplicate_is_not_wanted_twice() -> None:
         assert not target.is_wanted(message)
 
 
-def test_what_contradicts_is_wanted() -> None:
+def test_what_contradicts_is_wanted_until_it_is_reported() -> None:
     target = started()
-    receive(target, proposal(0, 1, A), notarize(1, 1, A), nullify(2, 1))
+    receive(target, nullify(2, 1))
+    assert target.is_wanted(proposal(0, 1, A))
+    receive(target, proposal(0, 1, A), notarize(1, 1, A))
 
-    assert target.is_wanted(proposal(0, 1, B))
-    assert target.is_wanted(notarize(1, 1, B))
-    assert target.is_wanted(finalize(2, 1, A))
+    for second in (proposal(0, 1, B), notarize(1, 1, B), finalize(2, 1, A)):
+        assert target.is_wanted(second)
+        assert any(isinstance(action, Report) for action in receive(target, second))
+    for third in (proposal(0, 1, C), notarize(1, 1, C)):
+        assert not target.is_wanted(third)
+        assert receive(target, third) == []
+
+
+def test_the_same_words_signed_in_another_way_are_not_wanted() -> None:
+    target = started()
+    receive(target, proposal(0, 1, A), notarize(1, 1, A))
+    other = Signature(bytes(64))
+
+    assert not target.is_wanted(replace(notarize(1, 1, A), signature=other))
+    assert not target.is_wanted(replace(proposal(0, 1, A), signature=other))
 
 
 def test_the_window_bounds_what_is_wanted() -> None:

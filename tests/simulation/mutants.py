@@ -187,7 +187,7 @@ class _GreedyBallot(Ballot):
     __slots__ = ()
 
     def add(self, vote: Vote) -> tuple[Evidence | None, Certificate | None]:
-        is_again = self.find(kind_of(vote), vote.signer) == vote
+        is_again = self._votes.get((kind_of(vote), vote.signer)) == vote
         if is_again:
             del self._votes[kind_of(vote), vote.signer]
         return super().add(vote)
@@ -390,7 +390,7 @@ class BlamesTheInnocent(Mutant):
 
     def _count(self, vote: Vote) -> None:
         if isinstance(vote, Nullify) and vote.view > self.views.final_view:
-            earlier = self.views.at(vote.view).ballot.find(Kind.NOTARIZE, vote.signer)
+            earlier = self.views.at(vote.view).ballot._votes.get((Kind.NOTARIZE, vote.signer))
             if isinstance(earlier, Notarize) and vote.signer != self.position:
                 word = Finalize(
                     vote.epoch, vote.view, earlier.block, vote.signer, earlier.signature
