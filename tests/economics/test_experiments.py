@@ -11,10 +11,8 @@ from economics.experiments.incentives import wash_gain
 from economics.prices import load_prices
 from economics.registry import EXPERIMENTS, UnknownExperiment, find, run_all, run_experiment
 
-QUICK = [
-    "burn-slider", "wash-trader", "faking", "lease-shapes", "provider-return", "startup",
-    "cost-claim", "stability-gain", "demand-shock",
-]  # fmt: skip
+QUICK = ["burn-slider", "faking", "lease-shapes", "cost-claim"]
+"""Those of a second or so; the slow test below runs all."""
 
 
 def files(folder: Path) -> Iterator[tuple[str, bytes]]:
@@ -51,7 +49,7 @@ def test_an_experiment_passes_and_writes_a_report_that_stands_alone(
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     for side in ("one", "two"):
-        run_experiment("demand-shock", seed=9, output=tmp_path / side)
+        run_experiment("lease-shapes", seed=9, output=tmp_path / side, scale=0.3)
 
     assert dict(files(tmp_path / "one")) == dict(files(tmp_path / "two"))
 
@@ -109,7 +107,5 @@ def test_the_race_reproduces_the_prototype_within_noise(tmp_path: Path) -> None:
         assert use == pytest.approx(prototype_use, abs=0.03)
         # The literal rule and EIP-1559 swing less here; the report says why.
         assert 0.55 * prototype < swing < 1.3 * prototype
-    assert (
-        sorted(rows, key=lambda name: rows[name][0]) == sorted(rows, key=lambda name: rows[name][1])
-        or rows["ours"][0] < rows["constant product"][0]
-    )
+    by_swing = sorted(rows, key=lambda name: rows[name][0])
+    assert by_swing == sorted(rows, key=lambda name: rows[name][1])

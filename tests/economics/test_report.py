@@ -128,7 +128,7 @@ def test_a_broken_price_file_is_a_typed_error(text: str, tmp_path: Path) -> None
     path = tmp_path / "prices.json"
     path.write_bytes(text.encode("latin-1"))
 
-    with pytest.raises(ReferencePricesUnusable, match="prices.json"):
+    with pytest.raises(ReferencePricesUnusable, match=r"prices\.json"):
         load_prices(path)
 
 
