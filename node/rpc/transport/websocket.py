@@ -6,7 +6,6 @@ kept; a client that falls behind loses its subscription and is told so.
 """
 
 import logging
-from functools import partial
 from math import inf
 from secrets import token_urlsafe
 from typing import Any
@@ -60,7 +59,7 @@ class WebSocketSession:
         self._connection = WSConnection(ConnectionType.SERVER)
         self._room = trio.CapacityLimiter(limits.calls_in_flight_max)
         self._subscriptions: dict[str, trio.CancelScope] = {}
-        self._to_start: list[partial[Any]] = []
+        self._to_start: list[tuple[str, trio.CancelScope, Method, Subscription[Any]]] = []
         self._held = 0
         """Bytes of messages and answers in memory."""
         self._message = bytearray()
@@ -79,6 +78,8 @@ class WebSocketSession:
                 nursery.cancel_scope.cancel()
         finally:
             self._budget.give_back(self._held)
+            for _, _, _, subscription in self._to_start:
+                subscription.feed.close()
 
     def _hold(self, count: int) -> bool:
         """Return whether there is memory for ``count`` more bytes, and count them if so."""
@@ -217,8 +218,8 @@ class WebSocketSession:
             await self._send_text(answer)
         # A subscriber learns its subscription's id before the first notification.
         to_start, self._to_start = self._to_start, []
-        for pump in to_start:
-            self._nursery.start_soon(pump)
+        for begun in to_start:
+            self._nursery.start_soon(self._pump, *begun)
 
     async def _send_text(self, text: bytes) -> None:
         await self._send(TextMessage(data=text.decode()))
@@ -251,7 +252,7 @@ class WebSocketSession:
             raise
         identity = token_urlsafe(12)
         scope = self._subscriptions[identity] = trio.CancelScope()
-        self._to_start.append(partial(self._pump, identity, scope, method, subscription))
+        self._to_start.append((identity, scope, method, subscription))
         return identity
 
     def unsubscribe(self, identity: str) -> bool:

@@ -283,6 +283,36 @@ async def test_subscriptions_end_with_their_connection() -> None:
     assert len(node.new_heads) == 0
 
 
+async def test_client_that_vanishes_while_it_subscribes_leaves_no_feed_behind() -> None:
+    node = FakeNode()
+    server = build_server(node)
+    for count in range(1, 20):
+        async with client_of(server) as client:
+            for _ in range(count):
+                await client.send(request("chain_subscribeNewHeads"))
+            for _ in range(count):
+                await trio.lowlevel.checkpoint()
+    assert server.connections == 0
+    assert len(node.new_heads) == 0
+
+
+async def test_subscription_whose_answer_cannot_be_sent_leaves_no_feed_behind(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    node = FakeNode()
+    blocks = [request("chain_getReceipts")] * 1500
+    server = build_server(node)
+    async with client_of(server) as client:
+        await client.send([*blocks, request("chain_subscribeNewHeads")])
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(node.new_heads) == 1
+        for seconds in (31, 2):
+            mock_clock.jump(seconds)
+            await trio.testing.wait_all_tasks_blocked()
+        assert server.connections == 0
+        assert len(node.new_heads) == 0
+
+
 async def test_subscriptions_of_a_connection_are_limited() -> None:
     node = FakeNode()
     server = build_server(node, limits=Limits(subscriptions_per_connection_max=2))
