@@ -169,23 +169,25 @@ def startup(setting: Setting) -> Finding:
         "word; strangers whom nobody checks are assumed to give 5 % wrong answers. The tokens a "
         "second decide everything: measure them for your own model and edit the file."
     )
-    names = (
-        "offer",
-        "USD a day",
-        "USD per 1000 calls",
-        "USD per 1000 correct calls",
-        "per cent of the first",
-    )
     return Finding(
         answer=[answer, caveat],
         passed=1 < share < 100,
         criterion=f"cheaper than the managed reference ({share:.0f} % of it) by an amount that "
         "follows from named prices",
         parameters=fleet.parameters(),
-        tables=[Table("startup", names, rows)],
+        tables=[Table("startup", _STARTUP_COLUMNS, rows)],
         plots=[_startup_plot(rows)],
         prices=[price for name, price in prices.items() if name != "aws_a100_hour"],
     )
+
+
+_STARTUP_COLUMNS: Final = (
+    "offer",
+    "USD a day",
+    "USD per 1000 calls",
+    "USD per 1000 correct calls",
+    "per cent of the first",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,22 +3,15 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from primitives.errors import ConfigError
-
 if TYPE_CHECKING:
     from rich.progress import Progress
 
     from economics.report import Written
-
-
-class SimulatorNotInstalled(ConfigError):
-    """The libraries that draw are not installed; the message says how to get them."""
 
 
 @click.command(
@@ -64,7 +57,6 @@ def simulate(
 
 def _run(experiment: str | None, *, seed: int, output: Path, quiet: bool) -> "list[Written]":
     """Run one experiment, or all if none is named, with a progress bar each on stderr."""
-    _require_matplotlib()
     from economics.registry import run_all, run_experiment
 
     with _bars(quiet=quiet) as progress:
@@ -83,17 +75,6 @@ def _run(experiment: str | None, *, seed: int, output: Path, quiet: bool) -> "li
         ]
 
 
-def _require_matplotlib() -> None:
-    """Say what to do if the one library that only the simulator needs is missing.
-
-    Raises: SimulatorNotInstalled.
-    """
-    if find_spec("matplotlib") is None:
-        raise SimulatorNotInstalled(
-            "the simulator draws with matplotlib, which is not installed: pip install matplotlib"
-        )
-
-
 @contextmanager
 def _bars(*, quiet: bool) -> "Iterator[Progress]":
     from rich.console import Console
@@ -105,7 +86,6 @@ def _bars(*, quiet: bool) -> "Iterator[Progress]":
 
 
 def _print_list(*, as_json: bool) -> None:
-    _require_matplotlib()
     from economics.registry import EXPERIMENTS
 
     if as_json:

@@ -3,12 +3,10 @@
 import json
 from pathlib import Path
 
-import pytest
 from click.testing import CliRunner
 
-import node.cli.simulate as command
 from economics.registry import EXPERIMENTS, UnknownExperiment
-from node.cli.simulate import SimulatorNotInstalled, simulate
+from node.cli.simulate import simulate
 
 
 def test_without_arguments_it_lists_the_experiments() -> None:
@@ -51,15 +49,3 @@ def test_an_unknown_experiment_is_our_own_error(tmp_path: Path) -> None:
     result = CliRunner().invoke(simulate, ["alchemy", "--output", str(tmp_path)])
 
     assert isinstance(result.exception, UnknownExperiment)
-
-
-def test_without_matplotlib_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(_: str) -> None:
-        return None
-
-    monkeypatch.setattr(command, "find_spec", missing)
-
-    result = CliRunner().invoke(simulate, ["--list"])
-
-    assert isinstance(result.exception, SimulatorNotInstalled)
-    assert "pip install matplotlib" in str(result.exception)
