@@ -237,9 +237,8 @@ def main() -> None:
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
     ).stdout.strip()
-    print(
-        f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, {commit}"
-    )
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    print(f"{machine}, Python {platform.python_version()}, {commit}")
     print("| row | p50 / p99 until all have it | CPU per delivery | lost | largest process |")
     print("|---|---|---|---|---|")
     for row in ROWS:

@@ -102,7 +102,7 @@ async def test_stock_host_believes_a_stranger_who_claims_an_identity_in_plaintex
     async with running(server) as address:
         assert await claim_identity(PLAINTEXT, SERVER, address)
 
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             await until(lambda: libp2p_id(peer_id(VICTIM)) in swarm_of(server).connections)
 
 
@@ -144,7 +144,7 @@ async def test_stock_host_dies_of_a_protocol_name_that_is_no_text() -> None:
             nursery.start_soon(attack)
             await run_stock_server(server, started, where)
 
-    with trio.fail_after(5), pytest.raises(ExceptionGroup) as caught:
+    with trio.fail_after(30), pytest.raises(ExceptionGroup) as caught:
         await both_run()
 
     assert caught.group_contains(UnicodeDecodeError)
@@ -162,7 +162,7 @@ async def test_host_survives_a_protocol_name_that_is_no_text() -> None:
         await client.connect(info(SERVER, multiaddr_of(server)))
         await send_a_protocol_name_that_is_no_text(client, SERVER)
 
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             link, _ = await client_links.dial(peer_id(SERVER), server.addresses)
             stream = await link.open_stream(ECHO)
             await stream.write(b"hello")
@@ -186,7 +186,7 @@ async def test_stock_gossipsub_dies_of_one_garbage_frame() -> None:
             await stream.write(b"\x04\xff\xff\xff\xff")
             await trio.sleep_forever()
 
-    with trio.fail_after(5), pytest.raises(ExceptionGroup):
+    with trio.fail_after(30), pytest.raises(ExceptionGroup):
         await attack()
 
 
@@ -195,7 +195,7 @@ async def test_stock_host_has_no_gate_on_peer_ids() -> None:
     async with running(server) as address, running(stranger):
         await stranger.connect(info(SERVER, address))
 
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             await until(lambda: libp2p_id(peer_id(STRANGER)) in swarm_of(server).connections)
 
 
@@ -215,7 +215,7 @@ async def test_gate_lets_friends_through_the_validators_port_and_nobody_else() -
         stranger.run((), Links().take),
     ):
         guarded, public = server.addresses
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             await friend.dial(peer_id(SERVER), (guarded,))
             # Noise itself succeeds for the dialer; the gate closes right after it.
             with pytest.raises(DialFailed):
@@ -242,17 +242,18 @@ async def test_stock_host_with_many_idle_sockets_lets_nobody_in() -> None:
             await socket.aclose()
 
 
-async def test_honest_peer_gets_in_past_four_hundred_idle_sockets() -> None:
-    server, links = our_host(SERVER, limits=HandshakeLimits(64, 400)), Links()
+@pytest.mark.parametrize("count", [100, pytest.param(400, marks=pytest.mark.slow)])
+async def test_honest_peer_gets_in_past_hundreds_of_idle_sockets(count: int) -> None:
+    server, links = our_host(SERVER, limits=HandshakeLimits(64, count)), Links()
     client = our_host(FRIEND)
     async with server.run(OPEN, links.take), client.run((), Links().take):
-        idle = [await raw_socket(server.addresses[0]) for _ in range(400)]
+        idle = [await raw_socket(server.addresses[0]) for _ in range(count)]
 
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             await client.dial(peer_id(SERVER), server.addresses)
 
         assert len(server.handshakes._pending) <= 64
-        assert server.handshakes.refused >= 336
+        assert server.handshakes.refused >= count - 64
         for socket in idle:
             await trio.aclose_forcefully(socket)
 
@@ -262,29 +263,26 @@ async def test_handshakes_from_one_address_are_limited() -> None:
     async with server.run(OPEN, Links().take):
         idle = [await raw_socket(server.addresses[0]) for _ in range(20)]
 
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             await until(lambda: server.handshakes.refused == 12)
             assert await idle[-1].receive_some() == b""
         for socket in idle:
             await trio.aclose_forcefully(socket)
 
 
-async def reconnect(
-    client: BasicHost, server: BasicHost, address: Multiaddr, *, times: int
-) -> None:
-    for _ in range(times):
-        await client.connect(info(SERVER, address))
-        await client.disconnect(libp2p_id(peer_id(SERVER)))
-        with trio.fail_after(5):
-            await until(lambda: not swarm_of(server).connections)
+async def reconnect(client: BasicHost, server: BasicHost, address: Multiaddr) -> None:
+    await client.connect(info(SERVER, address))
+    await client.disconnect(libp2p_id(peer_id(SERVER)))
+    with trio.fail_after(30):
+        await until(lambda: not swarm_of(server).connections)
 
 
 async def test_stock_host_never_gives_back_the_place_of_a_closed_connection() -> None:
-    # As many places as times; the default is 300.
-    server = stock_host(SERVER, quiet_config(max_connections=3))
+    # One place; the default is 300.
+    server = stock_host(SERVER, quiet_config(max_connections=1))
     client = stock_host(FRIEND, quiet_config())
     async with running(server) as address, running(client):
-        await reconnect(client, server, address, times=3)
+        await reconnect(client, server, address)
 
         with pytest.raises(SwarmException):
             await client.connect(info(SERVER, address))
@@ -296,7 +294,7 @@ async def test_host_gives_back_the_place_of_a_closed_connection() -> None:
         for _ in range(5):
             link, _ = await client.dial(peer_id(SERVER), server.addresses)
             link.abort("enough")
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             await until(lambda: len(links.links) == 5)
             await until(lambda: all(link.is_closed for link in links.links))
             await until(lambda: not server.handshakes._pending)
@@ -367,7 +365,7 @@ async def test_stock_host_dials_known_peers_although_it_was_told_to_keep_none() 
         client.get_peerstore().add_addrs(known.peer_id, known.addrs, 60)
 
         async with running(client):
-            with trio.fail_after(5):
+            with trio.fail_after(30):
                 await until(lambda: known.peer_id in swarm_of(client).connections)
 
 

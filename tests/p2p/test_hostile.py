@@ -38,6 +38,8 @@ PROTOCOLS = Protocols.of_chain(GENESIS, (BLOCKS,))
 CHANNEL = {name: protocol for protocol, name in PROTOCOLS.channels.items()}
 BLOCKS_PROTOCOL = PROTOCOLS.of_request("blocks")[0]
 VOTES = 20
+VOTE_SECONDS_MAX = 3.0
+"""One core, perhaps a busy one, runs all three nodes and the attack; alone it takes 0.1 s."""
 QUICK = Timing(ping_seconds=0.2, silent_seconds=1.0)
 
 
@@ -60,7 +62,7 @@ async def scene(folder: Path, *, timing: Timing | None = None) -> AsyncGenerator
     victim = Node(1, folder, timing=timing)
     neighbour = Node(2, folder, timing=timing)
     host = our_host(HOSTILE)
-    with trio.fail_after(15):
+    with trio.fail_after(60):
         async with host.run((), Links().take), trio.open_nursery() as nursery:
             await nursery.start(victim.network.run)
             await nursery.start(neighbour.network.run)
@@ -93,7 +95,6 @@ async def votes_go_on(here: Scene) -> float:
             )
         )
         slowest = max(slowest, trio.current_time() - started)
-        await trio.sleep(0.01)
     return slowest
 
 
@@ -129,19 +130,16 @@ async def thrown_out(here: Scene) -> str:
 
 async def send_a_huge_length(here: Scene) -> None:
     await here.streams["vote"].write((VOTE.frame_bytes_max + 1).to_bytes(4, "big"))
-    await trio.sleep(0.2)
 
 
 async def send_garbage(here: Scene) -> None:
     await here.streams["bulk"].write(b"\xff" * 100_000)
-    await trio.sleep(0.2)
 
 
 async def flood_with_tiny_frames(here: Scene) -> None:
     frames = encode_frame(b"x") * 10_000
     for _ in range(20):
         await here.streams["vote"].write(frames)
-    await trio.sleep(0.2)
 
 
 async def flood_with_pings_of_the_multiplexer(here: Scene) -> None:
@@ -158,7 +156,6 @@ async def open_twenty_thousand_streams(here: Scene) -> None:
 
 async def open_a_channel_twice(here: Scene) -> None:
     await here.link.open_stream(CHANNEL["vote"])
-    await trio.sleep(0.2)
 
 
 async def flood_with_requests(here: Scene) -> None:
@@ -180,7 +177,6 @@ async def flood_with_requests(here: Scene) -> None:
 async def send_two_requests_on_one_stream(here: Scene) -> None:
     stream = await here.link.open_stream(BLOCKS_PROTOCOL)
     await stream.write(encode_frame(b"one") + encode_frame(b"two"))
-    await trio.sleep(0.2)
 
 
 async def overrun_an_unread_stream(here: Scene) -> None:
@@ -213,8 +209,7 @@ async def test_hostile_peer_is_thrown_out_with_its_reason_while_votes_go_on(
         slowest = await attack_while_votes_go_on(here, attack)
 
         assert (await thrown_out(here)).startswith(reason)
-        # One core runs all three nodes and the attack.
-        assert slowest < 1.0
+        assert slowest < VOTE_SECONDS_MAX
         assert muxed.unread_bytes() <= yamux.UNREAD_BYTES_MAX + yamux.UNREAD_CHECK_BYTES
         stats = here.victim.network.stats()
         assert sum(stats.disconnects.values()) == 1
@@ -224,20 +219,21 @@ async def test_hostile_peer_is_thrown_out_with_its_reason_while_votes_go_on(
 async def test_flood_of_requests_is_thrown_out_while_votes_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("p2p.session.REQUESTS_BURST", 50)
+    monkeypatch.setattr("p2p.session.REQUESTS_BURST", 20)
     async with scene(tmp_path) as here:
         slowest = await attack_while_votes_go_on(here, flood_with_requests)
 
         assert (await thrown_out(here)).startswith("Flooding: requests")
-        assert slowest < 1.0
+        assert slowest < VOTE_SECONDS_MAX
 
 
+@pytest.mark.slow
 async def test_multiplexer_pings_are_answered_and_hold_nobody_up(tmp_path: Path) -> None:
     async with scene(tmp_path) as here:
         with trio.move_on_after(1):
             await flood_with_pings_of_the_multiplexer(here)
 
-        assert await votes_go_on(here) < 1.0
+        assert await votes_go_on(here) < VOTE_SECONDS_MAX
 
 
 async def test_replayed_frames_reach_the_node_which_may_charge_for_them(tmp_path: Path) -> None:
@@ -299,7 +295,7 @@ async def test_half_open_request_streams_do_not_pile_up(
             slowest = await votes_go_on(here)
             nursery.cancel_scope.cancel()
 
-        assert slowest < 1.0
+        assert slowest < VOTE_SECONDS_MAX
         assert muxed.inbound_streams() <= yamux.INBOUND_STREAMS_MAX + 1
 
 
@@ -317,7 +313,7 @@ async def test_lying_answers_cost_the_liar_and_not_the_asker(tmp_path: Path) -> 
         is_allowed=lambda _peer, _is_open: True,
         limits=our_host(1).handshakes._limits,
     )
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with liar.run((), Links().take), trio.open_nursery() as nursery:
             await nursery.start(victim.network.run)
             link, _ = await liar.dial(victim.peer, victim.network.addresses)

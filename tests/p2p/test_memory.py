@@ -223,7 +223,8 @@ async def test_full_queue_drops_gossip_and_costs_the_connection_otherwise(
         here, there = made.nodes
         for _ in range(5000):
             here.broadcast("bulk", b"gossip", droppable=True)
-        assert here.dropped == 5000 - 4096
+        # One more than the queue holds may already be in the receiver's hands.
+        assert here.dropped in {5000 - 4096, 5000 - 4097}
         assert here.connected() == (there.peer,)
 
         here.broadcast("bulk", b"block")
