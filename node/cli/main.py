@@ -26,6 +26,7 @@ from primitives.errors import ConfigError, LoopinError
 
 COMMANDS = {
     "node": "Run a node.",
+    "devnet": "Run a whole chain on this machine.",
     "genesis": "Make, look at and check chain specs.",
     "key": "Make, import, look at and use keys.",
     "account": "Balances, transfers and history of accounts.",

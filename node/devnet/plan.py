@@ -1,0 +1,152 @@
+"""What a devnet consists of: a fresh genesis, and for each node its keys, ports and files."""
+
+import secrets
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from genesis.presets import DEV_NAMES, build_spec, dev_account
+from genesis.spec import ChainSpec, Member
+from node.data_folder import DataFolder
+from node.keystore import Keystore, Role
+from p2p.identity import format_address, peer_address, peer_id_of_seed
+from primitives.errors import ConfigError
+from primitives.types import AccountId, Digest, Millis, PublicKey, VotingPower
+
+NODES_MAX = 32
+LOOPBACK = "127.0.0.1"
+SPEC_FILE = "chain.json"
+
+
+class PortTaken(ConfigError):
+    """A port that the devnet wants is in use: choose another with ``--base-port``."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlan:
+    """One node of the devnet."""
+
+    name: str
+    folder: Path
+    port: int
+    rpc_port: int
+    prometheus_port: int
+    is_validator: bool
+    log: Path
+
+    def arguments(self, spec: Path) -> list[str]:
+        """Return the arguments of ``loopin node``."""
+        role = ["--validator"] if self.is_validator else []
+        return [
+            "node",
+            "--chain",
+            str(spec),
+            "--base-path",
+            str(self.folder),
+            "--name",
+            self.name,
+            "--listen-host",
+            LOOPBACK,
+            "--port",
+            str(self.port),
+            "--rpc-port",
+            str(self.rpc_port),
+            # All nodes share this machine's processors.
+            "--signature-workers",
+            "1",
+            *role,
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class DevnetPlan:
+    """A devnet: where everything is, before anything runs."""
+
+    spec: ChainSpec
+    spec_file: Path
+    nodes: tuple[NodePlan, ...]
+
+
+def make_plan(
+    folder: Path,
+    *,
+    validators: int,
+    followers: int,
+    base_port: int,
+    block_interval: Millis,
+    genesis_time: Millis,
+) -> DevnetPlan:
+    """Make genesis, keys and folders of a new devnet under ``folder``, and return the plan.
+
+    Raises: ConfigError.
+    """
+    if not validators >= 1 or validators + followers > NODES_MAX:
+        raise ConfigError(f"a devnet has 1 validator or more, and at most {NODES_MAX} nodes")
+    names = [f"validator-{i}" for i in range(validators)]
+    names += [f"follower-{i}" for i in range(followers)]
+    nodes = tuple(
+        _node_plan(folder, name, base_port + 3 * index, is_validator=index < validators)
+        for index, name in enumerate(names)
+    )
+    for node in nodes:
+        _require_free(node.port)
+        _require_free(node.rpc_port)
+    chain_id = f"devnet-{secrets.token_hex(4)}"
+    keys = [_make_keys(node, chain_id) for node in nodes]
+    accounts = [AccountId(secrets.token_bytes(32)) for _ in range(validators)]
+    members = [
+        Member(account, *public, VotingPower(1))
+        for account, (public, _) in zip(accounts, keys, strict=False)
+    ]
+    boot = [
+        peer_address(peer_id_of_seed(peer_seed), format_address(LOOPBACK, node.port))
+        for node, (_, peer_seed) in zip(nodes, keys, strict=True)
+        if node.is_validator
+    ]
+    spec = build_spec(
+        id=chain_id,
+        name=f"LooPIN devnet of {validators}",
+        chain_type="local",
+        validators=members,
+        endowed=[*(dev_account(name) for name in DEV_NAMES), *accounts],
+        genesis_time=genesis_time,
+        randomness=Digest(secrets.token_bytes(32)),
+        block_interval=block_interval,
+        boot_nodes=boot,
+    )
+    spec_file = folder / SPEC_FILE
+    spec_file.write_text(spec.to_json())
+    return DevnetPlan(spec, spec_file, nodes)
+
+
+def _node_plan(folder: Path, name: str, port: int, *, is_validator: bool) -> NodePlan:
+    home = folder / name
+    home.mkdir(parents=True, exist_ok=True)
+    return NodePlan(
+        name=name,
+        folder=home,
+        port=port,
+        rpc_port=port + 1,
+        prometheus_port=port + 2,
+        is_validator=is_validator,
+        log=home / "node.log",
+    )
+
+
+def _make_keys(
+    node: NodePlan, chain_id: str
+) -> tuple[tuple[PublicKey, PublicKey, PublicKey], bytes]:
+    """Make a node's session keys; return the public ones, and the seed of its peer key."""
+    keystore = Keystore(DataFolder(node.folder, chain_id).keystore)
+    pairs = [keystore.generate(role) for role in (Role.CONSENSUS, Role.VRF, Role.PEER)]
+    consensus, vrf, peer = pairs
+    return (consensus.public, vrf.public, peer.public), peer.seed
+
+
+def _require_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError as error:
+            raise PortTaken(f"port {port} is in use: choose another --base-port") from error
