@@ -13,6 +13,7 @@ from chain.mempool import Mempool
 from chain.state_tree import VersionNotKept
 from chain.store_reader import HistoryPruned
 from genesis.spec import ChainSpec
+from node.account_history import AccountHistory
 from node.chain_service import ChainService, NewBest
 from node.extrinsic_intake import ExtrinsicIntake
 from node.extrinsic_watch import ExtrinsicWatch
@@ -22,6 +23,7 @@ from node.rpc.backend import (
     ExtrinsicStatus,
     FeeInfo,
     Health,
+    HistoryEntry,
     PeerInfo,
     RuntimeVersion,
     StatePruned,
@@ -86,6 +88,7 @@ class RpcBackend:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._history = AccountHistory(parts.service.chain.store.reads)
         self._metadata: Json = describe_runtime(parts.spec.runtime)
         self.new_heads: Broadcast[Header] = Broadcast()
         self.final_heads: Broadcast[Header] = Broadcast()
@@ -286,6 +289,16 @@ class RpcBackend:
         runtime = self._chain.runtime_after(block)
         weight = Weight(ready.weight + self._chain.config.system.extrinsic_weight)
         return FeeInfo(weight, len(extrinsic), runtime.fees.fee(weight, len(extrinsic)))
+
+    # history
+
+    async def find_extrinsic(self, extrinsic: Digest) -> HistoryEntry | None:
+        return await self._history.find(extrinsic)
+
+    async def account_history(
+        self, account: AccountId, count: int, before: tuple[Height, int] | None
+    ) -> Sequence[HistoryEntry]:
+        return await self._history.of_account(account, count, before)
 
     # news
 

@@ -1,6 +1,7 @@
 """All of the RPC put together over one node."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from node.rpc.backend import NodeBackend
 from node.rpc.dispatcher import Dispatcher
@@ -9,6 +10,7 @@ from node.rpc.json_types import JsonObject
 from node.rpc.limits import Limits
 from node.rpc.namespaces.author import Author
 from node.rpc.namespaces.chain import Chain
+from node.rpc.namespaces.history import History
 from node.rpc.namespaces.payment import Payment
 from node.rpc.namespaces.rpc import Rpc
 from node.rpc.namespaces.state import State
@@ -19,6 +21,8 @@ from node.rpc.transport.server import RpcServer
 from primitives.ss58 import decode_account, encode_address
 from primitives.types import AccountId
 
+ADDRESSES_KEPT = 4096
+
 
 @dataclass(frozen=True, slots=True)
 class Ss58Addresses:
@@ -27,10 +31,16 @@ class Ss58Addresses:
     prefix: int
 
     def encode(self, account: AccountId) -> str:
-        return encode_address(account, self.prefix)
+        return _address(account, self.prefix)
 
     def decode(self, address: str) -> AccountId:
         return decode_account(address, self.prefix)
+
+
+@lru_cache(maxsize=ADDRESSES_KEPT)
+def _address(account: AccountId, prefix: int) -> str:
+    """Return an address; base58 takes as long as the rest of a call, and few authors make heads."""
+    return encode_address(account, prefix)
 
 
 def build_dispatcher(backend: NodeBackend, limits: Limits | None = None) -> Dispatcher:
@@ -47,6 +57,7 @@ def build_dispatcher(backend: NodeBackend, limits: Limits | None = None) -> Disp
         State(backend, buffer),
         Author(backend, renderer),
         Payment(backend),
+        History(backend, addresses),
         Rpc(lambda: dispatcher.served, backend.node_version),
     )
     dispatcher = Dispatcher(namespaces, codecs, limits)

@@ -240,7 +240,43 @@ class PaymentBackend(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """An extrinsic of a final block, and what it did."""
+
+    height: Height
+    block: Digest
+    position: int
+    """In the block, from 0."""
+    extrinsic: bytes
+    receipt: Receipt
+
+
+class HistoryBackend(Protocol):
+    """Where extrinsics are, as long as the node keeps their blocks."""
+
+    async def find_extrinsic(self, extrinsic: Digest) -> HistoryEntry | None:
+        """Return the final extrinsic with that hash, or None."""
+        ...
+
+    async def account_history(
+        self, account: AccountId, count: int, before: tuple[Height, int] | None
+    ) -> Sequence[HistoryEntry]:
+        """Return an account's latest final extrinsics before a height and position."""
+        ...
+
+    def event_fields(self, name: str) -> Sequence[Description] | None:
+        """Return name and type of an event's fields, as the metadata describes them."""
+        ...
+
+
 class NodeBackend(
-    SystemBackend, BlocksBackend, StateBackend, AuthorBackend, PaymentBackend, Protocol
+    SystemBackend,
+    BlocksBackend,
+    StateBackend,
+    AuthorBackend,
+    PaymentBackend,
+    HistoryBackend,
+    Protocol,
 ):
     """All of the node."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 from node.rpc.backend import BlocksBackend
 from node.rpc.feeds import Subscription
@@ -11,7 +11,7 @@ from node.rpc.method import method, subscription
 from node.rpc.plain_json import fields_to_json
 from node.rpc.rendering import Renderer
 from primitives.block import Header, Receipt
-from primitives.codec import Plain
+from primitives.codec import Description, Plain
 from primitives.types import AccountId, Balance, Digest, Epoch, Height, Millis, View, Weight
 
 Phase = Literal["beginBlock", "applyExtrinsic", "endBlock"]
@@ -173,16 +173,22 @@ class Chain:
             error=receipt.error or None,
             fee=receipt.fee,
             weight=receipt.weight,
-            events=[self._event_view(event) for event in receipt.events],
+            events=[event_view(event, self._backend, self._addresses) for event in receipt.events],
         )
 
-    def _event_view(self, event: Plain) -> EventView:
-        assert isinstance(event, list | tuple), "an event is [name, field, ...]"
-        name, *values = event
-        assert isinstance(name, str), "an event is [name, field, ...]"
-        fields = self._backend.event_fields(name)
-        assert fields is not None, f"the metadata describes no {name}"
-        return EventView(name, fields_to_json(values, fields, self._addresses))
+
+class _Describes(Protocol):
+    def event_fields(self, name: str) -> Sequence[Description] | None: ...
+
+
+def event_view(event: Plain, metadata: _Describes, addresses: AddressFormat) -> EventView:
+    """Return an event with its fields by name."""
+    assert isinstance(event, list | tuple), "an event is [name, field, ...]"
+    name, *values = event
+    assert isinstance(name, str), "an event is [name, field, ...]"
+    fields = metadata.event_fields(name)
+    assert fields is not None, f"the metadata describes no {name}"
+    return EventView(name, fields_to_json(values, fields, addresses))
 
 
 def header_view(header: Header, block: Digest | None = None) -> HeaderView:
