@@ -70,6 +70,10 @@ class Liar(Node):
             if other != self.index:
                 self.world.send(self.index, other, Envelope(message, block))
 
+    def is_honest(self, sender: int) -> bool:
+        """Return whether to react to ``sender``: liars that answer liars would never stop."""
+        return sender not in self.world.chain.liars
+
     def everybody(self) -> list[int]:
         return list(range(self.world.chain.size))
 
@@ -204,7 +208,7 @@ class StaleReplayer(Liar):
     def on_message(self, sender: int, message: Message) -> None:
         rng = self.world.rng
         self.heard.append(message)
-        if rng.random() < 0.4:
+        if self.is_honest(sender) and rng.random() < 0.4:
             self.tell(rng.choice(self.heard), [rng.choice(self.everybody())])
         super().on_message(sender, message)
 
@@ -214,7 +218,8 @@ class Impersonator(Liar):
 
     def on_message(self, sender: int, message: Message) -> None:
         rng = self.world.rng
-        if isinstance(message, Proposal | Notarize | Nullify | Finalize) and rng.random() < 0.4:
+        is_tempted = self.is_honest(sender) and rng.random() < 0.4
+        if is_tempted and isinstance(message, Proposal | Notarize | Nullify | Finalize):
             table = self.world.chain.table(message.epoch)
             name = rng.randrange(len(table) + 1)
             forged: Signed = replace(message, signer=name)
