@@ -10,6 +10,7 @@ from node.rpc.backend import (
     ExtrinsicStatus,
     FeeInfo,
     Health,
+    HistoryEntry,
     PeerInfo,
     RuntimeVersion,
     StatePruned,
@@ -239,6 +240,34 @@ class FakeNode:
         if extrinsic == GARBLED:
             raise DecodeError("truncated")
         return FeeInfo(Weight(20), len(extrinsic), Balance(2**60))
+
+    # history
+
+    def _entry(self, block: Block, position: int) -> HistoryEntry:
+        receipts = self.find_receipts(block.hash)
+        assert receipts is not None
+        extrinsic, receipt = block.extrinsics[position], receipts[position + 1]
+        return HistoryEntry(block.header.height, block.hash, position, extrinsic, receipt)
+
+    async def find_extrinsic(self, extrinsic: Digest) -> HistoryEntry | None:
+        for block in self.blocks[: FINAL + 1]:
+            for position, encoded in enumerate(block.extrinsics):
+                if keyed_hash(Purpose.EXTRINSIC, encoded) == extrinsic:
+                    return self._entry(block, position)
+        return None
+
+    async def account_history(
+        self, account: AccountId, count: int, before: tuple[Height, int] | None
+    ) -> Sequence[HistoryEntry]:
+        if account != ALICE:
+            return []
+        places = [
+            (block, position)
+            for block in self.blocks[FINAL::-1]
+            for position in reversed(range(len(block.extrinsics)))
+            if before is None or (block.header.height, position) < before
+        ]
+        return [self._entry(*place) for place in places[:count]]
 
     # what tests do to it
 
