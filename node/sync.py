@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import trio
 
+from chain.blockchain import UnknownBlock
+from chain.unfinalized import TooManyUnfinalized, UnknownState
 from consensus.simplex.messages import CERTIFICATE, Certificate, Kind
 from consensus.simplex.verification import InvalidMessage, verify_certificate
 from node.chain_service import ChainService
@@ -27,9 +29,9 @@ from p2p.faults import Fault, NetworkFault, PeerFault, RequestRefused
 from p2p.identity import PeerId
 from p2p.network import NetworkApi
 from primitives.block import Block
-from primitives.errors import DecodeError, InvalidBlock
+from primitives.errors import DecodeError, InvalidBlock, LoopinError
 from primitives.types import Digest, Height
-from runtime.session import is_boundary
+from runtime.session import UnknownEpoch, is_boundary
 
 BEHIND_MIN = 3
 """So many blocks behind a peer, a node asks for ranges; nearer, consensus itself catches up."""
@@ -40,6 +42,10 @@ _log = logging.getLogger(__name__)
 
 class BadRange(DecodeError):
     """The answer is not the range of final blocks that was asked for."""
+
+
+class Overtaken(LoopinError):
+    """Consensus moved the chain while a range was on its way: ask again from where it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +134,8 @@ class Sync:
             try:
                 await self._take_range(peer)
                 failed = frozenset()
+            except Overtaken as error:
+                _log.debug("sync: %s", error)
             except (NetworkFault, PeerFault) as error:
                 _log.info("sync peer=%s failed: %s", peer, error.reason)
                 failed |= {peer}
@@ -146,7 +154,7 @@ class Sync:
     async def _take_range(self, peer: PeerId) -> None:
         """Ask a peer for what follows our last final block, and take it.
 
-        Raises: NetworkFault, PeerFault, DecodeError, InvalidBlock, InvalidMessage.
+        Raises: NetworkFault, PeerFault, DecodeError, InvalidBlock, InvalidMessage, Overtaken.
         """
         chain = self._service.chain
         first = Height(chain.final.height + 1)
@@ -159,18 +167,24 @@ class Sync:
                 block = Block.decode(item.block)
                 if block.header.height != expected:
                     raise BadRange(f"height {block.header.height} where {expected} should be")
+                expected = Height(expected + 1)
+                if chain.is_final(block.hash):
+                    continue  # consensus was quicker
                 if not chain.has_block(block.header.parent_hash):
                     raise BadRange("a block that is not on top of ours")
-                expected = Height(expected + 1)
-                await self._service.take(block)
+                try:
+                    await self._service.take(block)
+                except (UnknownBlock, UnknownState, UnknownEpoch, TooManyUnfinalized) as error:
+                    raise Overtaken(f"height {block.header.height}: {error.reason}") from error
                 if item.certificate:
                     newest = await self._finalize(block, item.certificate)
                     if is_boundary(block.header.height, chain.config.session.epoch_length):
                         # The machine of that epoch waits for nothing else.
                         self._on_certificate(newest)
-        if newest is None:
+        if newest is not None:
+            self._on_certificate(newest)
+        elif chain.final.height < expected - 1:
             raise BadRange("no certificate in the whole range")
-        self._on_certificate(newest)
 
     async def _finalize(self, block: Block, encoded: bytes) -> Certificate:
         certificate = CERTIFICATE.decode(encoded)
