@@ -18,7 +18,8 @@ from dataclasses import fields, is_dataclass
 from typing import Any, get_type_hints
 
 from primitives.block import EXTRINSIC_VERSION
-from primitives.crypto import Purpose
+from primitives.codec import ACCOUNT, AMOUNT, U8, U64, fixed
+from primitives.crypto import SIGNATURE_BYTES, Purpose
 from primitives.errors import DispatchError
 from primitives.types import Balance
 from runtime.annotations import field_codecs
@@ -41,13 +42,13 @@ def describe_runtime(config: Config) -> Json:
         "extrinsic": {
             "version": EXTRINSIC_VERSION,
             "fields": [
-                {"name": "version", "type": "u8"},
-                {"name": "signer", "type": "account"},
-                {"name": "nonce", "type": "u64"},
-                {"name": "valid_until", "type": "u64"},
-                {"name": "tip", "type": "amount"},
-                {"name": "call", "type": "call"},
-                {"name": "signature", "type": "bytes", "length": 64},
+                {"name": "version", **U8.describe()},
+                {"name": "signer", **ACCOUNT.describe()},
+                {"name": "nonce", **U64.describe()},
+                {"name": "valid_until", **U64.describe()},
+                {"name": "tip", **AMOUNT.describe()},
+                {"name": "call", **CALLS.codec.describe()},
+                {"name": "signature", **fixed(SIGNATURE_BYTES).describe()},
             ],
             "inherents": list(INHERENTS),
             "unsigned": "signer and signature of an inherent are empty, its numbers 0",

@@ -20,9 +20,9 @@ from primitives.types import (
     View,
 )
 from runtime.executive import BlockExecution, ReadyExtrinsic
-from runtime.module import BlockInfo, Context
+from runtime.module import BlockInfo, Call, Context
 from runtime.overlay import DictState, Overlay
-from runtime.runtime import Config, Runtime
+from runtime.runtime import CALLS, Config, Runtime
 from runtime.session import epoch_of
 
 ALICE, BOB, CHARLIE, DAVE, EVE, FERDIE = (dev_account(name) for name in DEV_NAMES)
@@ -63,6 +63,10 @@ def extrinsic(
             signature=Signature(bytes(64)),
         )
     )
+
+
+def decode_call(call: PlainCall) -> Call:
+    return CALLS.from_plain(list(call))
 
 
 def inherent(call: PlainCall) -> ReadyExtrinsic:
