@@ -6,6 +6,7 @@ kept; a client that falls behind loses its subscription and is told so.
 """
 
 import logging
+from dataclasses import dataclass
 from math import inf
 from secrets import token_urlsafe
 from typing import Any
@@ -42,6 +43,13 @@ _BUSY = 1013
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Live:
+    method: Method
+    subscription: Subscription[Any]
+    scope: trio.CancelScope
+
+
 class WebSocketSession:
     """A connection after its handshake, and its subscriptions."""
 
@@ -58,8 +66,7 @@ class WebSocketSession:
         self._budget = budget
         self._connection = WSConnection(ConnectionType.SERVER)
         self._room = trio.CapacityLimiter(limits.calls_in_flight_max)
-        self._subscriptions: dict[str, trio.CancelScope] = {}
-        self._to_start: list[tuple[str, trio.CancelScope, Method, Subscription[Any]]] = []
+        self._subscriptions: dict[str, _Live] = {}
         self._held = 0
         """Bytes of messages and answers in memory."""
         self._message = bytearray()
@@ -68,7 +75,7 @@ class WebSocketSession:
 
     async def run(self, request: Request, rest: bytes, caller: Caller) -> None:
         """Shake hands, then serve until either side hangs up. Raises: ClientGone."""
-        self._caller = Caller(caller.is_trusted, caller.meter, self)
+        self._caller = caller
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
@@ -78,8 +85,8 @@ class WebSocketSession:
                 nursery.cancel_scope.cancel()
         finally:
             self._budget.give_back(self._held)
-            for _, _, _, subscription in self._to_start:
-                subscription.feed.close()
+            for live in self._subscriptions.values():
+                live.subscription.feed.close()
 
     def _hold(self, count: int) -> bool:
         """Return whether there is memory for ``count`` more bytes, and count them if so."""
@@ -190,16 +197,20 @@ class WebSocketSession:
 
     async def _on_message(self, body: bytearray) -> None:
         """Answer a message at once if possible, else in a task of its own."""
-        answer = self._dispatcher.begin(body, self._caller)
+        newcomers = _Newcomers(self)
+        caller = Caller(self._caller.is_trusted, self._caller.meter, newcomers)
+        answer = self._dispatcher.begin(body, caller)
         if isinstance(answer, bytes):
             self._release(len(body))
-            await self._answer(answer)
+            await self._answer(answer, newcomers)
             return
         ticket = object()
         await self._room.acquire_on_behalf_of(ticket)
-        self._nursery.start_soon(self._answer_later, answer, len(body), ticket)
+        self._nursery.start_soon(self._answer_later, answer, newcomers, len(body), ticket)
 
-    async def _answer_later(self, later: Later, held: int, ticket: object) -> None:
+    async def _answer_later(
+        self, later: Later, newcomers: "_Newcomers", held: int, ticket: object
+    ) -> None:
         try:
             answer = await later()
         finally:
@@ -209,17 +220,17 @@ class WebSocketSession:
             await self._hang_up(_BUSY, "too many long answers")
             return
         try:
-            await self._answer(answer)
+            await self._answer(answer, newcomers)
         finally:
             self._release(len(answer))
 
-    async def _answer(self, answer: bytes) -> None:
+    async def _answer(self, answer: bytes, newcomers: "_Newcomers") -> None:
         if answer:
             await self._send_text(answer)
-        # A subscriber learns its subscription's id before the first notification.
-        to_start, self._to_start = self._to_start, []
-        for begun in to_start:
-            self._nursery.start_soon(self._pump, *begun)
+        for identity in newcomers.identities:
+            live = self._subscriptions.get(identity)
+            if live is not None:
+                self._nursery.start_soon(self._pump, identity, live)
 
     async def _send_text(self, text: bytes) -> None:
         await self._send(TextMessage(data=text.decode()))
@@ -235,9 +246,8 @@ class WebSocketSession:
         _log.info("rpc_websocket_closed code=%d reason=%r", code, reason)
         await self._send(CloseConnection(code=code, reason=reason[:100]))
 
-    # The dispatcher's Subscriber.
-
     def require_room(self) -> None:
+        """Refuse one subscription too many. Raises: RpcError."""
         if len(self._subscriptions) >= self._limits.subscriptions_per_connection_max:
             raise RpcError(
                 Code.TOO_MANY_SUBSCRIPTIONS,
@@ -245,33 +255,30 @@ class WebSocketSession:
             )
 
     def subscribe(self, method: Method, subscription: Subscription[Any]) -> str:
+        """Keep a subscription and return its id; ``_pump`` brings it to life. Raises: RpcError."""
         try:
             self.require_room()
         except RpcError:
             subscription.feed.close()
             raise
         identity = token_urlsafe(12)
-        scope = self._subscriptions[identity] = trio.CancelScope()
-        self._to_start.append((identity, scope, method, subscription))
+        self._subscriptions[identity] = _Live(method, subscription, trio.CancelScope())
         return identity
 
     def unsubscribe(self, identity: str) -> bool:
-        scope = self._subscriptions.pop(identity, None)
-        if scope is None:
+        """End a subscription; return whether there was one."""
+        live = self._subscriptions.pop(identity, None)
+        if live is None:
             return False
-        scope.cancel()
+        live.scope.cancel()
+        live.subscription.feed.close()
         return True
 
-    async def _pump(
-        self,
-        identity: str,
-        scope: trio.CancelScope,
-        method: Method,
-        subscription: Subscription[Any],
-    ) -> None:
+    async def _pump(self, identity: str, live: _Live) -> None:
         """Send a subscription's notifications until it ends."""
+        method, subscription = live.method, live.subscription
         try:
-            with scope, subscription.feed:
+            with live.scope, subscription.feed:
                 for value in subscription.first:
                     await self._notify(method, identity, {"result": method.result.to_json(value)})
                 try:
@@ -291,3 +298,28 @@ class WebSocketSession:
         params = {"subscription": identity, **body}
         notification = {"jsonrpc": "2.0", "method": method.notification, "params": params}
         await self._send_text(orjson.dumps(notification))
+
+
+class _Newcomers:
+    """The subscriptions that one message made.
+
+    They come to life when the message is answered: a subscriber learns a subscription's id before
+    its first notification, also if that one was made in the middle of a batch.
+    """
+
+    __slots__ = ("_session", "identities")
+
+    def __init__(self, session: WebSocketSession) -> None:
+        self._session = session
+        self.identities: list[str] = []
+
+    def require_room(self) -> None:
+        self._session.require_room()
+
+    def subscribe(self, method: Method, subscription: Subscription[Any]) -> str:
+        identity = self._session.subscribe(method, subscription)
+        self.identities.append(identity)
+        return identity
+
+    def unsubscribe(self, identity: str) -> bool:
+        return self._session.unsubscribe(identity)

@@ -5,6 +5,8 @@ import json
 import pytest
 import trio
 import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
 
 from node.rpc.assembly import build_server
 from node.rpc.limits import Limits
@@ -310,3 +312,48 @@ async def test_client_that_hangs_up_in_the_middle_leaves_nothing_behind() -> Non
         await HttpClient(stream).send(NAME[:5], Content_Length="1000")
 
     assert server.connections == 0
+
+
+PIECES = st.sampled_from(
+    [
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n",
+        b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        (
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        ),
+        b"Content-Length: %d\r\n\r\n" % len(NAME) + NAME,
+        b"Transfer-Encoding: chunked\r\n\r\n",
+        b"5\r\nhello\r\n0\r\n\r\n",
+        b"Expect: 100-continue\r\n",
+        b"\x81\x80\0\0\0\0",
+        b"\x89\x80\0\0\0\0",
+        b"\x01\x82\0\0\0\0[1",
+        b"\x80\x81\0\0\0\0]",
+        b"\x88\x80\0\0\0\0",
+        b"\r\n\r\n",
+    ]
+) | st.binary(max_size=20)
+
+
+@given(st.lists(PIECES, max_size=8))
+def test_any_conversation_ends_and_leaves_nothing_behind(pieces: list[bytes]) -> None:
+    server_connections = []
+
+    async def talk() -> None:
+        server = build_server(FakeNode())
+        with trio.fail_after(20):
+            async with connected(server) as stream:
+                for piece in pieces:
+                    try:
+                        await stream.send_all(piece)
+                    except trio.BrokenResourceError:
+                        break
+                    await trio.testing.wait_all_tasks_blocked()
+                await stream.send_eof()
+                await HttpClient(stream).receive_end()
+        server_connections.append(server.connections)
+
+    trio.run(talk)
+
+    assert server_connections == [0]

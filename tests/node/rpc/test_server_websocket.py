@@ -283,6 +283,22 @@ async def test_subscriptions_end_with_their_connection() -> None:
     assert len(node.new_heads) == 0
 
 
+async def test_subscription_in_a_batch_is_known_before_its_first_notification() -> None:
+    batch = [request("chain_subscribeNewHeads"), *[request("chain_getReceipts")] * 200]
+    async with client_of(build_server(FakeNode())) as client:
+        await client.send(batch)
+        for identity in range(5):
+            await client.send(request("state_call", ["Core_echo", "0x01"], f"other {identity}"))
+        seen: list[str] = []
+        while True:
+            message = await client.receive()
+            if isinstance(message, list):
+                seen.append(message[0]["result"])
+            elif "method" in message:
+                break
+    assert seen == [message["params"]["subscription"]]
+
+
 async def test_client_that_vanishes_while_it_subscribes_leaves_no_feed_behind() -> None:
     node = FakeNode()
     server = build_server(node)
