@@ -13,18 +13,21 @@ and the highest utilisation it was fed; the priced supply moves by at most 1/64 
 by one unit, or it could never leave zero).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NewType
 
-from primitives.types import Millis
+from primitives.types import Balance, Millis
 from runtime.pools.exp2_table import EXP2_Q63
 from runtime.pools.pricing import (
     ONE_Q16,
     PRICE_MAX,
     Blocks,
+    Curve,
+    Market,
     PriceQ32,
     Units,
     ceil_div,
+    cost,
     validate_range,
 )
 
@@ -148,9 +151,16 @@ def rates_from_day(
     return Rates(gain_q32=gain, clamp_q32=max(1, clamp), period=period, average_shift=shift)
 
 
-def share_per_block(clock: Clock, share_per_day_ppb: int, units: Units) -> Units:
-    """Return how many of ``units`` a share per day makes in one block, rounded down."""
-    return Units(units * share_per_day_ppb * clock.market_interval // (PPB * DAY))
+def allowance(
+    clock: Clock, share_per_day_ppb: int, units: Units, *, carried_q32: int
+) -> tuple[Units, int]:
+    """Return how many of ``units`` a share per day lets pass in this block, and what to carry on.
+
+    The fraction of a unit is carried, in Q32: in a small pool a block's share is less than a unit.
+    """
+    share = (units << 32) * share_per_day_ppb * clock.market_interval // (PPB * DAY)
+    total = carried_q32 + share
+    return Units(total >> 32), total & (ONE_Q32 - 1)
 
 
 def utilisation(*, leased: Units, supply: Units) -> int:
@@ -196,6 +206,27 @@ def highest_octaves(rates: Rates, octaves: OctavesQ32, within: Blocks) -> Octave
     """Return how high ``b`` can be after at most ``within`` blocks: the worst case of a quote."""
     periods = ceil_div(within, rates.period)
     return OctavesQ32(min(OCTAVES_MAX, octaves + periods * rates.clamp_q32))
+
+
+def worst_case_cost(
+    curve: Curve,
+    market: Market,
+    rates: Rates,
+    octaves: OctavesQ32,
+    *,
+    units: Units,
+    duration: Blocks,
+    within: Blocks,
+) -> Balance:
+    """Return what a lease costs at most if only the base price moves for ``within`` blocks.
+
+    Other leases and a shrinking supply can raise the cost further; what a client signs is a
+    largest total, and this is what to propose for it.
+
+    Raises: ParameterOutOfRange, NoSupply, NotEnoughSupply, QuoteOverflow.
+    """
+    dearest = exp2(highest_octaves(rates, octaves, within))
+    return cost(curve, replace(market, base_price=dearest), units, duration)
 
 
 def step_supply(priced_supply: Units, supply: Units) -> Units:

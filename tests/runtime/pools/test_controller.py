@@ -18,20 +18,29 @@ from runtime.pools.controller import (
     Clock,
     OctavesQ32,
     Rates,
+    allowance,
     average_utilisation,
     exp2,
     highest_octaves,
     log2,
     rates_from_day,
-    share_per_block,
     start_average,
     step_average,
     step_octaves,
     step_supply,
     utilisation,
+    worst_case_cost,
 )
 from runtime.pools.exp2_table import EXP2_Q63
-from runtime.pools.pricing import Blocks, ParameterOutOfRange, PriceQ32, Units
+from runtime.pools.parameters import DEFAULT_CURVE
+from runtime.pools.pricing import (
+    Blocks,
+    Market,
+    ParameterOutOfRange,
+    PriceQ32,
+    Units,
+    cost,
+)
 from tests.runtime.pools import reference
 
 VECTORS = json.loads(
@@ -215,13 +224,38 @@ def test_a_day_in_two_minutes_moves_the_price_as_a_day_does() -> None:
     assert real.blocks_in(Millis(1)) == 1
 
 
-def test_the_share_that_may_leave_adds_up_to_its_share_of_a_day() -> None:
-    clock = Clock(Millis(1_000), time_scale=1)
-    supply = Units(1_000_000_000)
+@pytest.mark.parametrize("supply", [1, 1_000, 1_000_000, 1 << 40])
+def test_the_share_that_may_leave_adds_up_to_its_share_of_a_day(supply: int) -> None:
+    clock = Clock(Millis(60_000), time_scale=1)
+    left, carried = 0, 0
 
-    a_block = share_per_block(clock, 125_000_000, supply)
+    for _ in range(8 * 1_440):
+        units, carried = allowance(clock, 125_000_000, Units(supply), carried_q32=carried)
+        left += units
 
-    assert 86_400 * a_block == pytest.approx(supply // 8, rel=1e-3)
+    assert supply - 1 <= left <= supply
+
+
+def test_the_worst_case_is_the_cost_at_the_clamp_s_highest_price() -> None:
+    start = OctavesQ32(10 << 32)
+    market = Market(Units(500), Units(1_000), Units(1_000), exp2(start))
+    units, duration = Units(100), Blocks(60)
+
+    def dearest(within: int) -> int:
+        return worst_case_cost(
+            DEFAULT_CURVE,
+            market,
+            RATES,
+            start,
+            units=units,
+            duration=duration,
+            within=Blocks(within),
+        )
+
+    now, later = dearest(0), dearest(61_440)
+
+    assert now == cost(DEFAULT_CURVE, market, units, duration)
+    assert later == pytest.approx(2 * now, rel=1e-3)  # 1024 periods of 2**-10 octaves
 
 
 @pytest.mark.parametrize(
