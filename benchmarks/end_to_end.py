@@ -65,9 +65,14 @@ def signed_transfers(spec: ChainSpec, pairs: list[KeyPair], count: int) -> list[
         recipient = pairs[(number * 7 + 1) % len(pairs)].public
         call = ["balances.transfer", recipient, 10**9]
         nonce = Nonce(number // len(pairs))
-        parts = {"nonce": nonce, "valid_until": IMMORTAL, "tip": Balance(0), "call": call}
-        signer = AccountId(pair.public)
-        draft = encode_signed(signer=signer, signature=Signature(bytes(64)), **parts)
+        draft = encode_signed(
+            signer=AccountId(pair.public),
+            nonce=nonce,
+            valid_until=IMMORTAL,
+            tip=Balance(0),
+            call=call,
+            signature=Signature(bytes(64)),
+        )
         signature = pair.sign(signing_payload(prefix, draft))
         extrinsics.append(draft[:-64] + signature)
     return extrinsics
@@ -104,7 +109,7 @@ def running_node(
     keystore.save(Role.VRF, seeds.vrf)
     file = folder / "spec.json"
     file.write_text(spec.to_json())
-    options = ["--chain", str(file), "--base-path", str(folder), "--rpc-port", str(port)]
+    options = ["--chain", str(file), "--base-path", str(folder), "--rpc-port", str(port), "--no-prometheus"]
     options += [] if workers is None else ["--signature-workers", str(workers)]
     command = [sys.executable, "-m", "node.cli.main", "node", *options, "--validator"]
     process = subprocess.Popen([*command, "--log", "warning"])

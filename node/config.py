@@ -36,6 +36,14 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricsConfig:
+    """Where Prometheus finds this node's metrics."""
+
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PROMETHEUS_PORT
+
+
+@dataclass(frozen=True, slots=True)
 class NodeConfig:
     """All settings of a node."""
 
@@ -48,5 +56,7 @@ class NodeConfig:
     """Processes that check signatures; by default one a processor, but one."""
     network: NetworkConfig | None = None
     """None for a node that makes its chain alone."""
+    metrics: MetricsConfig | None = None
+    """None for a node without metrics."""
     rpc: RpcConfig = field(default_factory=RpcConfig)
     mempool: MempoolLimits = field(default_factory=MempoolLimits)

@@ -34,6 +34,7 @@ from node.extrinsic_relay import ExtrinsicRelay
 from node.extrinsic_watch import ExtrinsicWatch
 from node.journal_file import JournalFile
 from node.keystore import KeyMissing, Keystore, Role
+from node.metrics import Metrics, Sources
 from node.node_network import REQUESTS, NodeNetwork
 from node.node_network import Parts as NetworkParts
 from node.rpc.assembly import build_server
@@ -224,10 +225,23 @@ async def _run_core(core: Core, task_status: TaskStatus[int]) -> None:
             peers=node_network or NoPeers(),
         )
     )
+    metrics = Metrics(
+        Sources(
+            chain_name=core.spec.id,
+            node_name=core.config.name,
+            service=service,
+            mempool=core.mempool,
+            driver=driver,
+            network=network,
+        )
+    )
     # What is alive now lives as long as the node: no collection need look at it again.
     gc.collect()
     gc.freeze()
-    async with trio.open_nursery() as nursery:
+    async with AsyncExitStack() as stack:
+        if core.config.metrics is not None:
+            stack.enter_context(metrics.served(core.config.metrics.host, core.config.metrics.port))
+        nursery = await stack.enter_async_context(trio.open_nursery())
         port = await _serve_rpc(nursery, core.config, backend)
         await service.restore()
         if network is not None and node_network is not None:
@@ -235,6 +249,7 @@ async def _run_core(core: Core, task_status: TaskStatus[int]) -> None:
             nursery.start_soon(node_network.run)
             _log.info("peer=%s listening=%s", network.peer, ",".join(network.addresses))
         nursery.start_soon(driver.run)
+        nursery.start_soon(metrics.run)
         _log.info(
             "chain=%s genesis=0x%s height=%d name=%s validator=%s rpc=%s",
             core.spec.id,

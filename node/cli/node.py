@@ -16,7 +16,9 @@ from genesis.spec import ChainSpec, load_spec
 from node.config import (
     DEFAULT_KEEP_BLOCKS,
     DEFAULT_PORT,
+    DEFAULT_PROMETHEUS_PORT,
     DEFAULT_RPC_PORT,
+    MetricsConfig,
     NetworkConfig,
     NodeConfig,
     RpcConfig,
@@ -64,6 +66,15 @@ PRESETS: dict[str, Callable[[], ChainSpec]] = {"dev": dev_spec}
     metavar="MULTIADDR",
     help="First peers, beside those of the chain spec: /ip4/…/tcp/…/p2p/…; may be repeated.",
 )
+@click.option(
+    "--prometheus-port",
+    type=click.IntRange(0, 65535),
+    default=DEFAULT_PROMETHEUS_PORT,
+    show_default=True,
+    help="Port of the metrics.",
+)
+@click.option("--prometheus-host", default="127.0.0.1", show_default=True, help="Its address.")
+@click.option("--no-prometheus", is_flag=True, help="Serve no metrics.")
 @click.option("--rpc-host", default="127.0.0.1", show_default=True, help="Address of the RPC.")
 @click.option(
     "--rpc-port",
@@ -107,6 +118,9 @@ def node(  # noqa: PLR0913 - one parameter an option
     listen_host: str,
     public_addr: tuple[str, ...],
     bootnodes: tuple[str, ...],
+    prometheus_port: int,
+    prometheus_host: str,
+    no_prometheus: bool,
     rpc_host: str,
     rpc_port: int,
     rpc_methods: str,
@@ -133,6 +147,7 @@ def node(  # noqa: PLR0913 - one parameter an option
             signature_workers=signature_workers,
             # A development chain of one has nobody to talk to.
             network=None if dev else _network(listen_host, port, public_addr, bootnodes),
+            metrics=None if no_prometheus else MetricsConfig(prometheus_host, prometheus_port),
             rpc=RpcConfig(rpc_host, rpc_port, access),
         )
         if dev:

@@ -51,6 +51,8 @@ class NodePlan:
             str(self.port),
             "--rpc-port",
             str(self.rpc_port),
+            "--prometheus-port",
+            str(self.prometheus_port),
             # All nodes share this machine's processors.
             "--signature-workers",
             "1",
@@ -91,6 +93,7 @@ def make_plan(
     for node in nodes:
         _require_free(node.port)
         _require_free(node.rpc_port)
+        _require_free(node.prometheus_port)
     chain_id = f"devnet-{secrets.token_hex(4)}"
     keys = [_make_keys(node, chain_id) for node in nodes]
     accounts = [AccountId(secrets.token_bytes(32)) for _ in range(validators)]

@@ -30,7 +30,8 @@ def draw(plan: DevnetPlan, watch: Watch, chaos: Chaos | None, seconds: float) ->
     ]
     if chaos is not None:
         lines.append(Text(f"chaos: {chaos.troubles} troubles, now {chaos.latest}"))
-    lines.append(Text(f"join:  loopin node --chain {plan.spec_file} --tmp --port 0 --rpc-port 0"))
+    ports = "--port 0 --rpc-port 0 --no-prometheus"
+    lines.append(Text(f"join:  loopin node --chain {plan.spec_file} --tmp {ports}"))
     lines.append(Text("logs:  in each node's folder, node.log        Ctrl-C ends all", "dim"))
     return Group(*lines)
 

@@ -1,0 +1,177 @@
+"""Metrics for Prometheus, under the names that operators of Substrate and CometBFT look for.
+
+Most values are read from the node's parts when they are asked for, in the exporter's thread, so
+that nothing has to be kept up to date; the durations are observed as they happen.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import trio
+from prometheus_client import CollectorRegistry, GCCollector, Histogram, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import start_http_server
+
+from chain.blockchain import Finalized
+from chain.mempool import Mempool
+from node.chain_service import ChainService, NewBest
+from node.consensus_driver import ConsensusDriver
+from node.version import VERSION
+from p2p.network import Network, NetworkStats
+from primitives.errors import ConfigError
+
+LOOK_SECONDS = 1.0
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class MetricsPortTaken(ConfigError):
+    """The port of the metrics is in use: choose another with ``--prometheus-port``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the values come from."""
+
+    chain_name: str
+    node_name: str
+    service: ChainService
+    mempool: Mempool
+    driver: ConsensusDriver
+    network: Network | None
+
+
+class Metrics:
+    """The metrics of one node; a collector of its own registry."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        self._finality_time = Histogram(
+            "loopin_finality_seconds",
+            "From the best block's arrival here to its finality.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._extrinsics = 0
+        self._blocks = 0
+        self._arrivals: dict[bytes, float] = {}
+        self._network_stats: NetworkStats | None = None
+        sources.service.on_new_best.append(self._on_new_best)
+        sources.service.on_final.append(self._on_final)
+        self.registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every value as it is now; for the exporter."""
+        yield from self._chain()
+        yield from self._consensus()
+        if self._network_stats is not None:
+            yield from self._network(self._network_stats)
+
+    async def run(self) -> None:
+        """Look at the network now and then: its parts are no business of another thread."""
+        network = self._sources.network
+        while network is not None:
+            self._network_stats = network.stats()
+            await trio.sleep(LOOK_SECONDS)
+
+    @contextmanager
+    def served(self, host: str, port: int) -> Iterator[int]:
+        """Serve the metrics at ``/metrics`` and give the port. Raises: MetricsPortTaken."""
+        try:
+            server, thread = start_http_server(port, host, self.registry)
+        except OSError as error:
+            raise MetricsPortTaken(f"{host}:{port}: {error.strerror}") from error
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+    def _chain(self) -> Iterator[Metric]:
+        sources, chain = self._sources, self._sources.service.chain
+        about = {"name": sources.node_name, "version": VERSION, "chain": sources.chain_name}
+        yield InfoMetricFamily("loopin_build", "What runs here.", about)
+        heights = GaugeMetricFamily("loopin_block_height", "Height.", labels=["status"])
+        best = chain.find_imported(sources.service.best)
+        heights.add_metric(["best"], best.header.height if best else chain.final.height)
+        heights.add_metric(["finalized"], chain.final.height)
+        yield heights
+        yield GaugeMetricFamily(
+            "loopin_ready_transactions_number",
+            "Extrinsics that wait and could be included.",
+            sources.mempool.ready_count,
+        )
+        yield GaugeMetricFamily(
+            "loopin_future_transactions_number",
+            "Extrinsics that wait for others with lower nonces.",
+            sources.mempool.future_count,
+        )
+        yield GaugeMetricFamily("loopin_mempool_size_bytes", "Waiting.", sources.mempool.size)
+        yield GaugeMetricFamily(
+            "loopin_unfinalized_blocks", "Executed, not final.", len(chain.unfinalized)
+        )
+        yield GaugeMetricFamily("loopin_state_entries", "Storage items.", len(chain.tree.tree))
+        yield CounterMetricFamily(
+            "loopin_finalized_blocks", "Blocks made final since the start.", self._blocks
+        )
+        yield CounterMetricFamily(
+            "loopin_finalized_extrinsics", "Extrinsics in them.", self._extrinsics
+        )
+
+    def _consensus(self) -> Iterator[Metric]:
+        driver = self._sources.driver
+        yield GaugeMetricFamily("loopin_consensus_view", "View of the epoch.", driver.view)
+        yield GaugeMetricFamily("loopin_consensus_epoch", "Epoch.", driver.epoch)
+        table = driver.table
+        yield GaugeMetricFamily(
+            "loopin_consensus_validators", "Validators of the epoch.", len(table) if table else 0
+        )
+        yield GaugeMetricFamily(
+            "loopin_consensus_validators_power", "Their weight.", table.total if table else 0
+        )
+
+    def _network(self, stats: NetworkStats) -> Iterator[Metric]:
+        yield GaugeMetricFamily("loopin_sub_libp2p_peers_count", "Peers.", len(stats.peers))
+        yield GaugeMetricFamily("loopin_known_peers", "Addresses known.", stats.known_peers)
+        yield GaugeMetricFamily("loopin_banned_peers", "Peers banned.", len(stats.bans))
+        ended = CounterMetricFamily(
+            "loopin_disconnects", "Connections ended, by reason.", labels=["reason"]
+        )
+        for reason, count in stats.disconnects.items():
+            ended.add_metric([reason], count)
+        yield ended
+        traffic = CounterMetricFamily(
+            "loopin_peer_bytes", "Bytes of a connection.", labels=["peer", "direction"]
+        )
+        trips = GaugeMetricFamily(
+            "loopin_peer_round_trip_seconds", "Round trip, smoothed.", labels=["peer"]
+        )
+        for peer in stats.peers:
+            traffic.add_metric([peer.peer, "in"], peer.bytes_read)
+            traffic.add_metric([peer.peer, "out"], peer.bytes_written)
+            trips.add_metric([peer.peer], peer.round_trip_seconds)
+        yield traffic
+        yield trips
+
+    def _on_new_best(self, news: NewBest) -> None:
+        self._arrivals[news.imported.hash] = trio.current_time()
+        for gone in news.retracted:
+            self._arrivals.pop(gone, None)
+
+    def _on_final(self, finalized: Finalized) -> None:
+        self._blocks += 1
+        self._extrinsics += len(finalized.extrinsic_hashes)
+        arrival = self._arrivals.pop(finalized.hash, None)
+        if arrival is not None:
+            self._finality_time.observe(trio.current_time() - arrival)
+        for gone in finalized.abandoned:
+            self._arrivals.pop(gone, None)
