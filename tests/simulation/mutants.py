@@ -406,6 +406,14 @@ SLOW = replace(QUIET, delay_max=Millis(60), loss=0.1)
 SPLIT = replace(QUIET, partition=0.6, loss=0.1)
 
 
+class ForgetfulDisk(Node):
+    """Breaks the driver's promise: blocks that are not final are gone after a crash."""
+
+    def crash(self, during: events.Action | None = None) -> None:
+        super().crash(during)
+        self.blocks = {digest: self.blocks[digest] for digest in self.finals}
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
     """A mutant, and the circumstances in which its bug matters."""

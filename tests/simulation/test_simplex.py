@@ -3,12 +3,15 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
+from primitives.types import Millis
 from tests.simulation import byzantine
 from tests.simulation.byzantine import LIES, Liar
-from tests.simulation.mutants import TRIALS, Trial
+from tests.simulation.mutants import TRIALS, ForgetfulDisk, Trial
+from tests.simulation.node import Node
 from tests.simulation.simulator import Failure, Plan, Simulator
 from tests.simulation.world import Faults
 
@@ -95,6 +98,16 @@ def test_a_deliberate_bug_is_noticed(trial: Trial) -> None:
     died = next((seed for seed in range(SEEDS_OF_A_MUTANT) if _failure(seed, plan)), None)
 
     assert died is not None, f"{trial.mutant.__name__} lives"
+
+
+def test_blocks_lost_everywhere_before_they_are_final_stop_the_chain() -> None:
+    faults = replace(Faults.none(), blackout=True, downtime_max=Millis(200))
+    plan = Plan(size=4, node=ForgetfulDisk, faults=faults, heal_at=1200)
+
+    failures = [_failure(seed, plan) for seed in range(6)]
+
+    assert any("no progress" in failure for failure in failures)
+    assert not any(_failure(seed, replace(plan, node=Node)) for seed in range(6))
 
 
 @pytest.mark.slow
