@@ -198,7 +198,7 @@ def test_the_operations_of_a_unit_count_every_multiplication_and_addition() -> N
         ({"samples": 257}, "samples"),
         ({"units_max": 0}, "units_max"),
         ({"units_max": 2**22 + 1}, "units_max"),
-        ({"width": 8192, "depth": 4, "samples": 64}, "checking one provider"),
+        ({"width": 8192, "depth": 4, "samples": 32}, "checking one provider"),
     ],
 )
 def test_a_class_whose_numbers_contradict_each_other_is_refused(
