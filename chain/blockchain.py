@@ -85,7 +85,8 @@ class Blockchain:
         self.tree = BranchTree(tree)
         self.final = self._stored_header(head.height)
         self.final_hash = head.hash
-        self.unfinalized = Unfinalized(store.reads, head.hash)
+        # Pinned, so that the write of the next final block shows in no state before it counts.
+        self.unfinalized = Unfinalized(store.pinned(), head.hash)
         self._imported: dict[Digest, Imported] = {}
 
     # Reading
@@ -234,7 +235,7 @@ class Blockchain:
         if imported.hash not in self.tree.path:
             yield from self.move_tree_to(imported.hash)
         self.tree.on_final(imported.hash)
-        abandoned = self.unfinalized.finalize(imported.hash)
+        abandoned = self.unfinalized.finalize(imported.hash, self.store.pinned())
         for gone in (imported.hash, *abandoned):
             del self._imported[gone]
         self.final, self.final_hash = imported.header, imported.hash

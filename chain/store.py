@@ -12,6 +12,7 @@ opened again.
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Self
 
@@ -88,6 +89,8 @@ class Store:
         self._database = database
         self._path = path
         self._has_failed = False
+        self._turn = Lock()
+        """Of those writes that look at the head first; they come from several threads."""
         self.reads = StoreReader(_LevelValues(database))
         """The latest commit; each call may see a later one than the call before."""
 
@@ -153,12 +156,16 @@ class Store:
         assert block.height == head.height + 1, f"block {block.height} on head {head.height}"
         assert block.parent_hash == head.hash, "the block has another parent than the head"
         assert len(block.accounts) == len(block.extrinsic_hashes), "accounts go with extrinsics"
-        self._write(commit_writes(block, self.reads), sync=True)
+        with self._turn:
+            self._write(commit_writes(block, self.reads), sync=True)
         return Head(block.height, block.hash, block.state_root)
 
     def save_pending(self, height: Height, block_hash: Digest, block: bytes) -> None:
         """Keep a block over a crash until its height is final. Raises: WriteFailed."""
-        self._write([(by_height(PENDING, height) + block_hash, block)], sync=True)
+        with self._turn:
+            # A height may have become final while the caller was on its way here.
+            if height > self.reads.head.height:
+                self._write([(by_height(PENDING, height) + block_hash, block)], sync=True)
 
     def prune(self, blocks_max: int = 16) -> int:
         """Reduce the oldest whole blocks to what is kept for ever; return how many.
@@ -184,6 +191,10 @@ class Store:
                 "an archive node needs a fresh database"
             )
         self._write([(META_KEEP_BLOCKS, _number(keep_blocks or 0))], sync=True)
+
+    def pinned(self) -> StoreReader:
+        """Return reads of what is committed now, for as long as they are kept."""
+        return StoreReader(_LevelValues(self._database.snapshot()))
 
     @contextmanager
     def snapshot(self) -> Iterator[StoreReader]:

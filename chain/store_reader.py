@@ -137,11 +137,13 @@ class StoreReader:
         Raises: UnknownHeight, HistoryPruned.
         """
         self.require_state(height)
+        # Read before the scan: a commit in between then shows in the scan, as what it replaced.
+        latest = self.get(key)
         column = REPLACED + hash_key(key)
         later = self._values.scan(by_height(column, height + 1), after_prefix(column))
         for _, replaced in _limited(later, 1):
             return None if replaced == ABSENT else replaced[1:]
-        return self.get(key)
+        return latest
 
     def require_state(self, height: Height) -> None:
         """Check that ``state_at`` can answer. Raises: UnknownHeight, HistoryPruned."""

@@ -57,6 +57,11 @@ class Unfinalized:
         self._pending: dict[Digest, _Pending] = {}
 
     @property
+    def finalized(self) -> FinalizedState:
+        """The state after the last final block."""
+        return self._finalized
+
+    @property
     def final_hash(self) -> Digest:
         """The last final block."""
         return self._final_hash
@@ -90,12 +95,12 @@ class Unfinalized:
 
         Raises: UnknownState.
         """
-        return StateView(self, self._finalized, block_hash, self._layers(block_hash))
+        return StateView(self, block_hash, self._layers(block_hash))
 
-    def finalize(self, block_hash: Digest) -> list[Digest]:
+    def finalize(self, block_hash: Digest, finalized: FinalizedState) -> list[Digest]:
         """Make a child of the last final block final; return the abandoned blocks, parents first.
 
-        The finalized state below must have that block's writes by now.
+        ``finalized`` is the finalized state from now on, with that block's writes.
         """
         final = self._pending.pop(block_hash)
         assert final.parent == self._final_hash, "blocks become final one after the other"
@@ -109,6 +114,7 @@ class Unfinalized:
                 abandoned.append(other)
         self._pending = kept
         self._final_hash = block_hash
+        self._finalized = finalized
         return abandoned
 
     def _layers(self, block_hash: Digest) -> tuple[Mapping[bytes, bytes | None], ...]:
@@ -123,17 +129,15 @@ class Unfinalized:
 class StateView:
     """The state after one block: what the runtime and the RPC read."""
 
-    __slots__ = ("_block_hash", "_finalized", "_layers", "_unfinalized")
+    __slots__ = ("_block_hash", "_layers", "_unfinalized")
 
     def __init__(
         self,
         unfinalized: Unfinalized,
-        finalized: FinalizedState,
         block_hash: Digest,
         layers: tuple[Mapping[bytes, bytes | None], ...],
     ) -> None:
         self._unfinalized = unfinalized
-        self._finalized = finalized
         self._block_hash = block_hash
         self._layers = layers
 
@@ -143,7 +147,7 @@ class StateView:
         for layer in self._layers:
             if key in layer:
                 return layer[key]
-        return self._finalized.get(key)
+        return self._unfinalized.finalized.get(key)
 
     def items(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Yield what lies under ``prefix``, in order of key. Raises: UnknownState."""
@@ -151,7 +155,7 @@ class StateView:
         written = self._written(prefix, b"")
         above = sorted(written)
         place = 0
-        for key, value in self._finalized.items(prefix):
+        for key, value in self._unfinalized.finalized.items(prefix):
             while place < len(above) and above[place] < key:
                 yield from _present(above[place], written)
                 place += 1
@@ -172,7 +176,7 @@ class StateView:
         written = self._written(prefix, start)
         keys: list[bytes] = []
         while len(keys) < count:
-            below = self._finalized.keys_paged(prefix, start, PAGE_KEYS)
+            below = self._unfinalized.finalized.keys_paged(prefix, start, PAGE_KEYS)
             is_last = len(below) < PAGE_KEYS
             reached = None if is_last else below[-1]
             here = {key for key in written if reached is None or key <= reached}

@@ -31,9 +31,6 @@ class Finalized:
         later = [key for key, _ in self.items(prefix) if not start or key > start]
         return later[:count]
 
-    def apply(self, writes: Writes) -> None:
-        self.values = merged(self.values, writes)
-
 
 def merged(state: State, writes: Writes) -> State:
     both: Writes = {**state, **writes}
@@ -58,8 +55,7 @@ def test_later_writes_hide_earlier_ones_and_the_finalized_state() -> None:
 
 
 def test_finalizing_drops_the_other_branches_and_keeps_what_is_above() -> None:
-    finalized = Finalized({})
-    unfinalized = Unfinalized(finalized, block(0))
+    unfinalized = Unfinalized(Finalized({}), block(0))
     writes: Writes = {b"a": b"1"}
     unfinalized.add(block(1), parent=block(0), writes=writes)
     unfinalized.add(block(2), parent=block(0), writes={b"a": b"2"})
@@ -67,8 +63,7 @@ def test_finalizing_drops_the_other_branches_and_keeps_what_is_above() -> None:
     unfinalized.add(block(4), parent=block(1), writes={b"b": b"4"})
     view, lost = unfinalized.state_after(block(4)), unfinalized.state_after(block(3))
 
-    finalized.apply(writes)
-    abandoned = unfinalized.finalize(block(1))
+    abandoned = unfinalized.finalize(block(1), Finalized(merged({}, writes)))
 
     assert abandoned == [block(2), block(3)]
     assert unfinalized.final_hash == block(1)
@@ -82,14 +77,12 @@ def test_finalizing_drops_the_other_branches_and_keeps_what_is_above() -> None:
 
 
 def test_view_of_an_overtaken_final_block_refuses_to_answer() -> None:
-    finalized = Finalized({b"a": b"0"})
-    unfinalized = Unfinalized(finalized, block(0))
+    unfinalized = Unfinalized(Finalized({b"a": b"0"}), block(0))
     view = unfinalized.state_after(block(0))
     unfinalized.add(block(1), parent=block(0), writes={b"a": b"1"})
     assert view.get(b"a") == b"0"
 
-    finalized.apply({b"a": b"1"})
-    unfinalized.finalize(block(1))
+    unfinalized.finalize(block(1), Finalized({b"a": b"1"}))
 
     with pytest.raises(UnknownState):
         view.get(b"a")
@@ -122,7 +115,7 @@ def test_finalizing_out_of_order_is_our_bug() -> None:
     unfinalized.add(block(2), parent=block(1), writes={})
 
     with pytest.raises(AssertionError):
-        unfinalized.finalize(block(2))
+        unfinalized.finalize(block(2), Finalized({}))
 
 
 KEYS = st.integers(0, 1500).map(lambda number: b"%04d" % number)
