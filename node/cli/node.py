@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import trio
 
-from genesis.presets import dev_session_seeds, dev_spec
+from genesis.presets import DEV_NAMES, dev_session_seeds, dev_spec, local_spec
 from genesis.spec import ChainSpec, load_spec
 from node.config import (
     DEFAULT_KEEP_BLOCKS,
@@ -32,13 +32,19 @@ from primitives.errors import ConfigError, DecodeError
 
 DEFAULT_BASE_PATH = Path("~/.local/share/loopin")
 LOG_FORMAT = "%(asctime)s.%(msecs)03d %(levelname)-7s %(name)s %(message)s"
-PRESETS: dict[str, Callable[[], ChainSpec]] = {"dev": dev_spec}
+PRESETS: dict[str, Callable[[], ChainSpec]] = {"dev": dev_spec, "local": local_spec}
 
 
 @click.command()
 @click.option("--dev", is_flag=True, help="A chain of one validator, //Alice, for development.")
 @click.option("--tmp", is_flag=True, help="Keep everything in a folder that is deleted at the end.")
-@click.option("--chain", metavar="FILE|dev", help="Chain spec file, or the name of a preset.")
+@click.option(
+    "--as",
+    "dev_name",
+    type=click.Choice([name.lower() for name in DEV_NAMES]),
+    help="Validate with this development account's keys, which everybody knows.",
+)
+@click.option("--chain", metavar="FILE|dev|local", help="Chain spec file, or the name of a preset.")
 @click.option(
     "--base-path",
     type=click.Path(file_okay=False, path_type=Path),
@@ -109,6 +115,7 @@ PRESETS: dict[str, Callable[[], ChainSpec]] = {"dev": dev_spec}
 def node(  # noqa: PLR0913 - one parameter an option
     *,
     dev: bool,
+    dev_name: str | None,
     tmp: bool,
     chain: str | None,
     base_path: Path | None,
@@ -135,6 +142,7 @@ def node(  # noqa: PLR0913 - one parameter an option
     """
     configure_logs(log)
     spec = find_spec(chain or ("dev" if dev else None))
+    dev_name = dev_name or ("alice" if dev else None)
     access = _access(rpc_methods, rpc_cors, rpc_host)
     # As with Substrate, a development chain begins anew unless it is told where to stay.
     tmp = tmp or (dev and base_path is None)
@@ -142,7 +150,7 @@ def node(  # noqa: PLR0913 - one parameter an option
         config = NodeConfig(
             base_path=Path(scratch) if tmp else (base_path or DEFAULT_BASE_PATH).expanduser(),
             name=name,
-            is_validator=validator or dev,
+            is_validator=validator or dev_name is not None,
             keep_blocks=parse_pruning(pruning),
             signature_workers=signature_workers,
             # A development chain of one has nobody to talk to.
@@ -150,8 +158,8 @@ def node(  # noqa: PLR0913 - one parameter an option
             metrics=None if no_prometheus else MetricsConfig(prometheus_host, prometheus_port),
             rpc=RpcConfig(rpc_host, rpc_port, access),
         )
-        if dev:
-            _add_dev_keys(config.base_path, spec)
+        if dev_name is not None:
+            _add_dev_keys(config.base_path, spec, dev_name.capitalize())
         trio.run(_run_until_signalled, config, spec)
 
 
@@ -222,12 +230,12 @@ def _access(methods: str, cors: str | None, host: str) -> Access:
     return Access(MethodPolicy(methods), origins, hosts)
 
 
-def _add_dev_keys(base_path: Path, spec: ChainSpec) -> None:
-    """Put //Alice's keys, which everybody knows, into the keystore of a development chain."""
+def _add_dev_keys(base_path: Path, spec: ChainSpec, name: str) -> None:
+    """Put the keys of //Alice or a friend into the keystore of a development chain."""
     if spec.chain_type == "live":
-        raise ConfigError("--dev is for development chains: its keys are known to everybody")
+        raise ConfigError("everybody knows the development keys: not on a live chain")
     keystore = Keystore(DataFolder(base_path, spec.id).keystore)
-    seeds = dev_session_seeds("Alice")
+    seeds = dev_session_seeds(name)
     keystore.save(Role.CONSENSUS, seeds.consensus)
     keystore.save(Role.VRF, seeds.vrf)
     keystore.save(Role.PEER, seeds.peer)
