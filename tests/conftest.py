@@ -4,6 +4,10 @@ import os
 
 from hypothesis import HealthCheck, Phase, settings
 
+# Small products gain nothing from BLAS threads, and wait for each other on a busy machine. Numpy
+# reads this when it is first imported, which is later than here.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # A shared two-core machine is slow at random; a deadline would make that a failure of the code.
 settings.register_profile(
     "dev",
