@@ -325,6 +325,7 @@ class _Batch:
             except Exception as error:  # noqa: BLE001 - as above
                 answer = self._dispatcher._explain(call, error)  # noqa: SLF001 - as above
             self._keep(answer)
+            await self._slices.breathe()
 
     def text(self) -> bytes:
         """Return the answer to the batch; empty if all were notifications."""

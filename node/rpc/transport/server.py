@@ -27,7 +27,6 @@ from node.rpc.transport.http import (
     response_head,
 )
 from node.rpc.transport.outlet import (
-    SEND_BYTES,
     ClientGone,
     Outlet,
     receive_some,
@@ -209,12 +208,7 @@ class _Conversation:
         try:
             status = HTTPStatus.OK if answer else HTTPStatus.NO_CONTENT
             head = response_head(status, len(answer), headers=cors, keep_alive=request.keep_alive)
-            if len(answer) <= SEND_BYTES:
-                await self._outlet.send(head + answer)
-            else:
-                # Not joined: to copy 15 MiB takes longer than anyone should wait.
-                await self._outlet.send(head)
-                await self._outlet.send(answer)
+            await self._outlet.send(head, answer)
         finally:
             self._budget.give_back(len(answer))
 

@@ -23,6 +23,12 @@ from wsproto.events import (
     RejectConnection,
     TextMessage,
 )
+from wsproto.frame_protocol import (
+    MAX_PAYLOAD_NORMAL,
+    MAX_PAYLOAD_TWO_BYTE,
+    PAYLOAD_LENGTH_EIGHT_BYTE,
+    PAYLOAD_LENGTH_TWO_BYTE,
+)
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from node.rpc.dispatcher import Caller, Dispatcher, Later
@@ -35,12 +41,25 @@ from node.rpc.transport.access import ByteBudget
 from node.rpc.transport.http import Request
 from node.rpc.transport.outlet import ClientGone, Outlet, receive_some
 
+_WHOLE_TEXT = 0x81
 _PROTOCOL_ERROR = 1002
 _TOO_BIG = 1009
 _POLICY = 1008
 _BUSY = 1013
 
 _log = logging.getLogger(__name__)
+
+
+def _text_frame_head(length: int) -> bytes:
+    """Return what comes before a whole text message of ``length`` bytes from a server.
+
+    Source: RFC 6455, section 5.2.
+    """
+    if length <= MAX_PAYLOAD_NORMAL:
+        return bytes([_WHOLE_TEXT, length])
+    if length <= MAX_PAYLOAD_TWO_BYTE:
+        return bytes([_WHOLE_TEXT, PAYLOAD_LENGTH_TWO_BYTE]) + length.to_bytes(2)
+    return bytes([_WHOLE_TEXT, PAYLOAD_LENGTH_EIGHT_BYTE]) + length.to_bytes(8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +252,10 @@ class WebSocketSession:
                 self._nursery.start_soon(self._pump, identity, live)
 
     async def _send_text(self, text: bytes) -> None:
-        await self._send(TextMessage(data=text.decode()))
+        # Not through wsproto, which copies a message five times: 70 ms for one of 15 MiB.
+        if self._connection.state is not ConnectionState.OPEN:
+            raise ClientGone("the connection is closing")
+        await self._outlet.send(_text_frame_head(len(text)), text)
 
     async def _send(self, event: Any) -> None:  # noqa: ANN401 - any event of wsproto's
         try:

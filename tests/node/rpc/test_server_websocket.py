@@ -67,6 +67,14 @@ async def test_binary_and_fragmented_messages_are_read() -> None:
         assert (await client.receive())["result"] == "LooPIN"
 
 
+@pytest.mark.parametrize("length", [1, 30, 31, 32, 500, 32_700, 32_760, 32_800, 200_000, 500_000])
+async def test_answers_of_every_length_are_framed_so_that_clients_read_them(length: int) -> None:
+    data = "0x" + "ab" * length
+    async with client_of(build_server(FakeNode())) as client:
+        assert await client.call("state_call", ["Core_echo", data]) == data
+        assert await client.call("system_name") == "LooPIN"
+
+
 async def test_many_calls_are_answered_at_the_same_time() -> None:
     async with client_of(build_server(FakeNode())) as client:
         for identity in range(50):
