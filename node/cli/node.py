@@ -5,8 +5,10 @@ import re
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import trio
@@ -33,6 +35,43 @@ from primitives.errors import ConfigError, DecodeError
 DEFAULT_BASE_PATH = Path("~/.local/share/loopin")
 LOG_FORMAT = "%(asctime)s.%(msecs)03d %(levelname)-7s %(name)s %(message)s"
 PRESETS: dict[str, Callable[[], ChainSpec]] = {"dev": dev_spec, "local": local_spec}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was given on the command line; the names are those of the options."""
+
+    dev: bool
+    dev_name: str | None
+    tmp: bool
+    chain: str | None
+    base_path: Path | None
+    name: str
+    validator: bool
+    port: int
+    listen_host: str
+    public_addr: tuple[str, ...]
+    bootnodes: tuple[str, ...]
+    prometheus_port: int
+    prometheus_host: str
+    no_prometheus: bool
+    rpc_host: str
+    rpc_port: int
+    rpc_methods: str
+    rpc_cors: str | None
+    pruning: str
+    signature_workers: int | None
+    log: str
+
+    @property
+    def voter(self) -> str | None:
+        """The development account that validates, if one does."""
+        return self.dev_name or ("alice" if self.dev else None)
+
+    @property
+    def is_scratch(self) -> bool:
+        """Whether the data is thrown away: as with Substrate, a development chain's is."""
+        return self.tmp or (self.dev and self.base_path is None)
 
 
 @click.command()
@@ -112,55 +151,35 @@ PRESETS: dict[str, Callable[[], ChainSpec]] = {"dev": dev_spec, "local": local_s
     help="Processes that check signatures; by default one a processor, but one.",
 )
 @click.option("--log", metavar="LEVEL", default="info", show_default=True, help="Or name=level,...")
-def node(  # noqa: PLR0913 - one parameter an option
-    *,
-    dev: bool,
-    dev_name: str | None,
-    tmp: bool,
-    chain: str | None,
-    base_path: Path | None,
-    name: str,
-    validator: bool,
-    port: int,
-    listen_host: str,
-    public_addr: tuple[str, ...],
-    bootnodes: tuple[str, ...],
-    prometheus_port: int,
-    prometheus_host: str,
-    no_prometheus: bool,
-    rpc_host: str,
-    rpc_port: int,
-    rpc_methods: str,
-    rpc_cors: str | None,
-    pruning: str,
-    signature_workers: int | None,
-    log: str,
-) -> None:
+def node(**given: Any) -> None:  # noqa: ANN401 - one parameter an option
     """Run a node until Ctrl-C.
 
     Example: loopin node --dev
     """
-    configure_logs(log)
-    spec = find_spec(chain or ("dev" if dev else None))
-    dev_name = dev_name or ("alice" if dev else None)
-    access = _access(rpc_methods, rpc_cors, rpc_host)
-    # As with Substrate, a development chain begins anew unless it is told where to stay.
-    tmp = tmp or (dev and base_path is None)
+    options = Options(**given)
+    configure_logs(options.log)
+    spec = find_spec(options.chain or ("dev" if options.dev else None))
     with tempfile.TemporaryDirectory(prefix="loopin-") as scratch:
-        config = NodeConfig(
-            base_path=Path(scratch) if tmp else (base_path or DEFAULT_BASE_PATH).expanduser(),
-            name=name,
-            is_validator=validator or dev_name is not None,
-            keep_blocks=parse_pruning(pruning),
-            signature_workers=signature_workers,
-            # A development chain of one has nobody to talk to.
-            network=None if dev else _network(listen_host, port, public_addr, bootnodes),
-            metrics=None if no_prometheus else MetricsConfig(prometheus_host, prometheus_port),
-            rpc=RpcConfig(rpc_host, rpc_port, access),
-        )
-        if dev_name is not None:
-            _add_dev_keys(config.base_path, spec, dev_name.capitalize())
+        config = _config(options, Path(scratch))
+        if options.voter is not None:
+            _add_dev_keys(config.base_path, spec, options.voter.capitalize())
         trio.run(_run_until_signalled, config, spec)
+
+
+def _config(options: Options, scratch: Path) -> NodeConfig:
+    base_path = (options.base_path or DEFAULT_BASE_PATH).expanduser()
+    metrics = MetricsConfig(options.prometheus_host, options.prometheus_port)
+    return NodeConfig(
+        base_path=scratch if options.is_scratch else base_path,
+        name=options.name,
+        is_validator=options.validator or options.voter is not None,
+        keep_blocks=parse_pruning(options.pruning),
+        signature_workers=options.signature_workers,
+        # A development chain of one has nobody to talk to.
+        network=None if options.dev else _network(options),
+        metrics=None if options.no_prometheus else metrics,
+        rpc=RpcConfig(options.rpc_host, options.rpc_port, _access(options)),
+    )
 
 
 async def _run_until_signalled(config: NodeConfig, spec: ChainSpec) -> None:
@@ -208,26 +227,25 @@ def configure_logs(levels: str) -> None:
         logging.getLogger(name.strip() or None).setLevel(number)
 
 
-def _network(
-    host: str, port: int, public: Sequence[str], bootnodes: Sequence[str]
-) -> NetworkConfig:
+def _network(options: Options) -> NetworkConfig:
     try:
         return NetworkConfig(
-            listen=(format_address(host, port),),
-            announce=tuple(parse_address(text) for text in public),
-            boot_nodes=tuple(parse_peer_address(text) for text in bootnodes),
+            listen=(format_address(options.listen_host, options.port),),
+            announce=tuple(parse_address(text) for text in options.public_addr),
+            boot_nodes=tuple(parse_peer_address(text) for text in options.bootnodes),
         )
     except DecodeError as error:
         raise ConfigError(f"{error}; write for example /ip4/192.0.2.7/tcp/30333") from error
 
 
-def _access(methods: str, cors: str | None, host: str) -> Access:
+def _access(options: Options) -> Access:
     origins: tuple[str, ...] | None = LOCAL_ORIGINS
-    if cors is not None:
-        origins = None if cors == "all" else tuple(part.strip() for part in cors.split(","))
-    is_local = host in {"127.0.0.1", "::1", "localhost"}
+    if options.rpc_cors is not None:
+        named = tuple(part.strip() for part in options.rpc_cors.split(","))
+        origins = None if options.rpc_cors == "all" else named
+    is_local = options.rpc_host in {"127.0.0.1", "::1", "localhost"}
     hosts = Access().hosts if is_local else None
-    return Access(MethodPolicy(methods), origins, hosts)
+    return Access(MethodPolicy(options.rpc_methods), origins, hosts)
 
 
 def _add_dev_keys(base_path: Path, spec: ChainSpec, name: str) -> None:

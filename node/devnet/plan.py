@@ -2,6 +2,7 @@
 
 import secrets
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from genesis.presets import DEV_NAMES, build_spec, dev_account
 from genesis.spec import ChainSpec, Member
 from node.data_folder import DataFolder
 from node.keystore import Keystore, Role
-from p2p.identity import format_address, peer_address, peer_id_of_seed
+from p2p.identity import format_address, peer_address, peer_id_of_key
 from primitives.errors import ConfigError
 from primitives.types import AccountId, Digest, Millis, PublicKey, VotingPower
 
@@ -94,32 +95,41 @@ def make_plan(
         _require_free(node.port)
         _require_free(node.rpc_port)
         _require_free(node.prometheus_port)
-    chain_id = f"devnet-{secrets.token_hex(4)}"
-    keys = [_make_keys(node, chain_id) for node in nodes]
-    accounts = [AccountId(secrets.token_bytes(32)) for _ in range(validators)]
-    members = [
-        Member(account, *public, VotingPower(1))
-        for account, (public, _) in zip(accounts, keys, strict=False)
-    ]
-    boot = [
-        peer_address(peer_id_of_seed(peer_seed), format_address(LOOPBACK, node.port))
-        for node, (_, peer_seed) in zip(nodes, keys, strict=True)
-        if node.is_validator
-    ]
-    spec = build_spec(
-        id=chain_id,
-        name=f"LooPIN devnet of {validators}",
-        chain_type="local",
-        validators=members,
-        endowed=[*(dev_account(name) for name in DEV_NAMES), *accounts],
-        genesis_time=genesis_time,
-        randomness=Digest(secrets.token_bytes(32)),
-        block_interval=block_interval,
-        boot_nodes=boot,
-    )
+    spec = _make_spec(nodes[:validators], nodes[validators:], block_interval, genesis_time)
     spec_file = folder / SPEC_FILE
     spec_file.write_text(spec.to_json())
     return DevnetPlan(spec, spec_file, nodes)
+
+
+def _make_spec(
+    voters: Sequence[NodePlan],
+    followers: Sequence[NodePlan],
+    block_interval: Millis,
+    genesis_time: Millis,
+) -> ChainSpec:
+    """Make everybody's keys, and the spec of a chain on which the voters' count."""
+    chain_id = f"devnet-{secrets.token_hex(4)}"
+    for node in followers:
+        _make_keys(node, chain_id)
+    members: list[Member] = []
+    boot_nodes: list[str] = []
+    for node in voters:
+        consensus, vrf, peer = _make_keys(node, chain_id)
+        account = AccountId(secrets.token_bytes(32))
+        members.append(Member(account, consensus, vrf, peer, VotingPower(1)))
+        address = format_address(LOOPBACK, node.port)
+        boot_nodes.append(peer_address(peer_id_of_key(peer), address))
+    return build_spec(
+        id=chain_id,
+        name=f"LooPIN devnet of {len(voters)}",
+        chain_type="local",
+        validators=members,
+        endowed=[*(dev_account(name) for name in DEV_NAMES), *(m.account for m in members)],
+        genesis_time=genesis_time,
+        randomness=Digest(secrets.token_bytes(32)),
+        block_interval=block_interval,
+        boot_nodes=boot_nodes,
+    )
 
 
 def _node_plan(folder: Path, name: str, port: int, *, is_validator: bool) -> NodePlan:
@@ -136,14 +146,13 @@ def _node_plan(folder: Path, name: str, port: int, *, is_validator: bool) -> Nod
     )
 
 
-def _make_keys(
-    node: NodePlan, chain_id: str
-) -> tuple[tuple[PublicKey, PublicKey, PublicKey], bytes]:
-    """Make a node's session keys; return the public ones, and the seed of its peer key."""
+def _make_keys(node: NodePlan, chain_id: str) -> tuple[PublicKey, PublicKey, PublicKey]:
+    """Make a node's session keys and return the public ones: consensus, VRF, peer."""
     keystore = Keystore(DataFolder(node.folder, chain_id).keystore)
-    pairs = [keystore.generate(role) for role in (Role.CONSENSUS, Role.VRF, Role.PEER)]
-    consensus, vrf, peer = pairs
-    return (consensus.public, vrf.public, peer.public), peer.seed
+    consensus, vrf, peer = (
+        keystore.generate(role).public for role in (Role.CONSENSUS, Role.VRF, Role.PEER)
+    )
+    return consensus, vrf, peer
 
 
 def _require_free(port: int) -> None:
