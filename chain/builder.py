@@ -50,16 +50,18 @@ class _Draft:
 def build_block(
     chain: Blockchain,
     assignment: Assignment,
-    candidates: Iterable[ReadyExtrinsic],
+    candidates: Iterable[ReadyExtrinsic | None],
     *,
     is_late: Callable[[], bool],
     on_invalid: Callable[[ReadyExtrinsic, InvalidExtrinsic], None],
 ) -> Slices[Imported]:
     """Build a block of those candidates that fit, in their order, and hold it.
 
-    It takes no more when ``is_late``; ``on_invalid`` is told of candidates that no block takes.
+    None among the candidates is time spent on one passed over. It takes no more when ``is_late``;
+    ``on_invalid`` is told of candidates that no block takes.
     Raises: UnknownBlock, UnknownState, TooManyUnfinalized.
     """
+    chain.unfinalized.require_room(0)
     info = _info(chain, assignment)
     execution = BlockExecution(chain.state_after(assignment.parent), chain.config, info)
     execution.begin()
@@ -67,6 +69,7 @@ def build_block(
     draft.add(ReadyExtrinsic.decode(encode_inherent(["timestamp.set", assignment.timestamp])))
     yield from _fill(draft, candidates, is_late, on_invalid)
     executed = execution.end()
+    chain.unfinalized.require_room(len(executed.writes))
     yield
     receipts_root = merkle_root([receipt.encode() for receipt in executed.receipts])
     yield
@@ -93,7 +96,7 @@ def build_block(
 
 def _fill(
     draft: _Draft,
-    candidates: Iterable[ReadyExtrinsic],
+    candidates: Iterable[ReadyExtrinsic | None],
     is_late: Callable[[], bool],
     on_invalid: Callable[[ReadyExtrinsic, InvalidExtrinsic], None],
 ) -> Slices[None]:
@@ -103,6 +106,8 @@ def _fill(
             yield
             if is_late():
                 return
+        if ready is None:
+            continue
         try:
             draft.add(ready)
         except BlockFull:

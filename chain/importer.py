@@ -75,6 +75,7 @@ def import_block(
     """
     header = block.header
     parent_hash = header.parent_hash
+    chain.unfinalized.require_room(0)
     output = validate_header(header, chain.header(parent_hash), parent_hash, rules, chain.interval)
     yield
     info = BlockInfo(
@@ -88,6 +89,7 @@ def import_block(
     )
     execution = BlockExecution(chain.state_after(parent_hash), chain.config, info)
     executed = yield from _execute(execution, body.extrinsics)
+    chain.unfinalized.require_room(len(executed.writes))
     receipts_root = merkle_root([receipt.encode() for receipt in executed.receipts])
     if receipts_root != header.receipts_root:
         raise RootMismatch(f"receipts: {receipts_root.hex()}")

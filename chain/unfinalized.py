@@ -12,7 +12,11 @@ from typing import Protocol
 from primitives.errors import LoopinError
 from primitives.types import Digest
 
-BLOCKS_MAX = 64
+BLOCKS_MAX = 1024
+LARGE_BLOCKS_MAX = 64
+SMALL_WRITES = 128
+"""Writes up to which a block counts as small. Small ones are taken when large ones are not, so that
+a chain whose finality has stalled can go on with empty blocks until one of them becomes final."""
 PAGE_KEYS = 256
 
 
@@ -49,11 +53,17 @@ class Unfinalized:
     """The blocks between the last final one and the tips."""
 
     def __init__(
-        self, finalized: FinalizedState, final_hash: Digest, *, blocks_max: int = BLOCKS_MAX
+        self,
+        finalized: FinalizedState,
+        final_hash: Digest,
+        *,
+        blocks_max: int = BLOCKS_MAX,
+        large_blocks_max: int = LARGE_BLOCKS_MAX,
     ) -> None:
         self._finalized = finalized
         self._final_hash = final_hash
         self._blocks_max = blocks_max
+        self._large_blocks_max = large_blocks_max
         self._pending: dict[Digest, _Pending] = {}
 
     @property
@@ -82,9 +92,16 @@ class Unfinalized:
         if block_hash in self._pending:
             return
         below = self._layers(parent)
-        if len(self._pending) >= self._blocks_max:
-            raise TooManyUnfinalized(f"{len(self._pending)} blocks wait for finality")
+        self.require_room(len(writes))
         self._pending[block_hash] = _Pending(parent, writes, (writes, *below))
+
+    def require_room(self, writes: int) -> None:
+        """Refuse a block of so many writes if too many wait. Raises: TooManyUnfinalized."""
+        waiting = len(self._pending)
+        large = sum(1 for block in self._pending.values() if len(block.writes) > SMALL_WRITES)
+        is_refused = writes > SMALL_WRITES and large >= self._large_blocks_max
+        if is_refused or waiting >= self._blocks_max:
+            raise TooManyUnfinalized(f"{waiting} blocks wait for finality")
 
     def has_state(self, block_hash: Digest) -> bool:
         """Return whether ``state_after`` can answer."""

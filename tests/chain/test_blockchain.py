@@ -11,7 +11,8 @@ from chain.state_tree import StateTree
 from chain.store_check import check_store
 from chain.store_reader import StoreCorrupted
 from chain.unfinalized import UnknownState
-from primitives.types import Digest
+from genesis.presets import dev_account
+from primitives.types import Digest, Epoch
 from tests.chain.small_chains import LOOP, SmallChain, small_spec
 
 
@@ -66,8 +67,7 @@ def test_finalized_block_tells_what_it_touched(small: SmallChain) -> None:
 
     finalized = small.finalize(block)
 
-    accounts = {account for account in finalized.touched}
-    assert block.signers[1] in accounts
+    assert block.signers[1] in finalized.touched
     assert finalized.extrinsic_hashes == hashes
     place = small.chain.store.reads.find_extrinsic(hashes[1])
     assert place is not None
@@ -101,18 +101,14 @@ def test_restart_between_any_two_writes_goes_on_from_the_last_final_block(
     for writes_done in range(5):
         parent = small.chain.final_hash
         height = small.chain.final.height
-        nonce = small.chain.runtime_after(parent).system.nonces
-        first_nonce = nonce[small.signed("Alice", 0, ["system.remark", b""]).extrinsic.signer]  # type: ignore[index]
-        one = small.build(parent, [small.transfer("Alice", first_nonce, "Bob")])
-        two = small.build(one.hash, [small.transfer("Alice", first_nonce + 1, "Eve")])
-        steps = [
-            lambda: small.chain.save_pending(one.hash),  # noqa: B023 - run within the turn
-            lambda: small.chain.save_pending(two.hash),  # noqa: B023
-            lambda: small.finalize(one, b""),  # noqa: B023
-            lambda: small.finalize(two),  # noqa: B023
-        ]
-        for step in steps[:writes_done]:
-            step()
+        nonce = small.chain.runtime_after(parent).system.nonces[dev_account("Alice")]
+        one = small.build(parent, [small.transfer("Alice", nonce, "Bob")])
+        two = small.build(one.hash, [small.transfer("Alice", nonce + 1, "Eve")])
+        for number, block in enumerate([one, two, one, two][:writes_done]):
+            if number < 2:
+                small.chain.save_pending(block.hash)
+            else:
+                small.finalize(block, b"" if block is one else b"certificate")
 
         small = reopened(small)
 
@@ -120,8 +116,8 @@ def test_restart_between_any_two_writes_goes_on_from_the_last_final_block(
         assert_tree_agrees(small, small.chain.final_hash)
         pending = small.chain.pending_blocks()
         assert pending == [one.block, two.block][max(0, writes_done - 2) : writes_done]
-        for block in pending:
-            assert small.take(block).header == block.header
+        for saved in pending:
+            assert small.take(saved).header == saved.header
         with small.chain.store.snapshot() as reader:
             assert check_store(reader, lambda _: None) == []
     small.close()
@@ -141,7 +137,7 @@ def test_block_saved_after_its_height_is_final_is_not_pending(small: SmallChain)
 def test_state_that_is_not_the_headers_stops_the_node(small: SmallChain) -> None:
     small.finalize(small.build(small.chain.final_hash, [small.transfer("Alice", 0, "Bob")]))
     store = small.chain.store
-    store._database.put(b"sbalances.forged", b"\x01")
+    store._write([(b"sbalances.forged", b"\x01")], sync=True)
 
     with pytest.raises(StoreCorrupted, match="root"):
         reopened(small)
@@ -156,6 +152,8 @@ def test_epoch_ends_at_its_boundary_and_views_start_anew(tmp_path: Path) -> None
     header = small.chain.final
     assert (header.height, header.epoch, header.view) == (8, 2, 2)
     randomness = [small.rules(small.chain.final_hash).randomness]
-    randomness += [small.chain.rules(epoch, small.chain.final_hash).randomness for epoch in (0, 1)]  # type: ignore[arg-type]
+    randomness += [
+        small.chain.rules(Epoch(epoch), small.chain.final_hash).randomness for epoch in (0, 1)
+    ]
     assert len(set(randomness)) == 3
     small.close()
