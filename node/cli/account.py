@@ -6,6 +6,7 @@ from node.cli.amounts import format_amount
 from node.cli.connection import connect, url_option
 from node.cli.keys_given import account_given
 from node.cli.output import Output, json_option, pass_output
+from node.cli.shown import Shown
 from node.cli.transfer import transfer
 from node.client.node_client import hex_of
 from primitives.ss58 import encode_address
@@ -75,3 +76,39 @@ def nonce(output: Output, *, who: str, url: str) -> None:
         address = encode_address(account_given(who, prefix), prefix)
         number = client.next_nonce(address)
     output.result({"address": address, "nonce": number}, lambda: output.text(str(number)))
+
+
+@account.command(epilog="Example: loopin account history //Alice --count 5")
+@click.argument("who", metavar="ACCOUNT")
+@click.option(
+    "--count",
+    type=click.IntRange(1, HISTORY_MAX),
+    default=20,
+    show_default=True,
+    help="Extrinsics to show, newest first.",
+)
+@click.option("--before", type=click.IntRange(min=0), help="Only those in blocks below this one.")
+@url_option
+@json_option
+@pass_output
+def history(output: Output, *, who: str, count: int, before: int | None, url: str) -> None:
+    """Show the final extrinsics that an ACCOUNT signed or was part of, newest first.
+
+    A node that prunes its blocks knows only the latest; one with --pruning archive knows all.
+    """
+    with connect(url) as client:
+        prefix = client.token.ss58_prefix
+        address = encode_address(account_given(who, prefix), prefix)
+        shown = Shown(client)
+        entries = [
+            shown.entry(dict(item)) for item in client.account_history(address, count, before)
+        ]
+
+    def show() -> None:
+        if not entries:
+            output.text(f"{address} has no history on this node")
+        for number, entry in enumerate(entries):
+            output.text("" if number else f"history of {address}, newest first\n")
+            output.facts(shown.entry_facts(entry))
+
+    output.result({"address": address, "extrinsics": list(entries)}, show)

@@ -3,7 +3,7 @@
 Invariant: what a node describes wrongly is shown raw or refused, never guessed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from node.client.answers import read_list, read_object, read_text
@@ -39,26 +39,26 @@ class Metadata:
     """As the node gave it."""
     calls: Mapping[str, Sequence[Description]]
     """Arguments by the call's full name."""
+    events: Mapping[str, Sequence[Description]]
+    """Fields by the event's full name."""
     storage: Mapping[str, StorageItem]
 
     @classmethod
     def parse(cls, document: Json) -> "Metadata":
         """Read the answer of ``state_getMetadata``. Raises: BadAnswer."""
         calls: dict[str, Sequence[Description]] = {}
+        events: dict[str, Sequence[Description]] = {}
         storage: dict[str, StorageItem] = {}
         root = read_object(document, "the metadata")
         for entry in read_list(root.get("modules"), "the modules"):
             module = read_object(entry, "a module")
             module_name = read_text(module.get("name"), "a module's name")
-            for item in read_list(module.get("calls"), "the calls"):
-                call = read_object(item, "a call")
-                name = read_text(call.get("name"), "a call's name")
-                arguments = read_list(call.get("arguments"), "the arguments")
-                calls[name] = [_description(argument) for argument in arguments]
+            calls.update(_named(module, "calls", "arguments"))
+            events.update(_named(module, "events", "fields"))
             for item in read_list(module.get("storage"), "the storage"):
                 found = _storage_item(module_name, item)
                 storage[found.name] = found
-        return cls(document, calls, storage)
+        return cls(document, calls, events, storage)
 
     def find_storage(self, name: str) -> StorageItem:
         """Return the item called ``module.item``. Raises: UnknownItem."""
@@ -91,6 +91,19 @@ class Metadata:
 def _holds_calls(field: Description) -> bool:
     inner = field.get("of")
     return field.get("type") == "list" and isinstance(inner, dict) and inner.get("type") == "call"
+
+
+def _named(
+    module: Mapping[str, Json], kind: str, parts: str
+) -> Iterator[tuple[str, Sequence[Description]]]:
+    """Yield the full names of a module's calls or events, and the types of their parts."""
+    for entry in read_list(module.get(kind), kind):
+        item = read_object(entry, kind)
+        name = read_text(item.get("name"), f"a name among the {kind}")
+        fields = [_description(part) for part in read_list(item.get(parts), parts)]
+        for field in fields:
+            read_text(field.get("name"), "a field's name")
+        yield name, fields
 
 
 def _storage_item(module: str, value: Json) -> StorageItem:

@@ -35,6 +35,7 @@ from runtime.balances import HOLD_REASON
 
 DECIMALS_MAX = 18
 HOLDS_MAX = 100
+HISTORY_PAGE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +53,6 @@ class KnownHeader:
 
     hash: Digest
     header: Header
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One extrinsic of an account's history."""
-
-    height: Height
-    position: int
-    block: Digest
-    extrinsic: bytes
-    receipt: Mapping[str, Json]
 
 
 class NodeClient:
@@ -213,6 +203,22 @@ class NodeClient:
         return read_bytes(proofs[0], "a proof")
 
     # Accounts and extrinsics
+
+    def account_history(
+        self, address: str, count: int, before: int | None = None
+    ) -> list[Mapping[str, Json]]:
+        """Return an account's latest ``count`` extrinsics in blocks below ``before``."""
+        found: list[Mapping[str, Json]] = []
+        place: list[Json] = [before, 0 if before is not None else None]
+        while len(found) < count:
+            wanted = min(count - len(found), HISTORY_PAGE)
+            answer = self.call("chain_getAccountHistory", address, wanted, *place)
+            page = [read_object(item, "an entry") for item in read_list(answer, "the history")]
+            found += page
+            if len(page) < wanted:
+                break
+            place = [page[-1].get("number"), page[-1].get("extrinsicIndex")]
+        return found[:count]
 
     def next_nonce(self, address: str) -> Nonce:
         """Return the nonce of an account's next extrinsic."""
