@@ -40,7 +40,7 @@ from node.node_network import Parts as NetworkParts
 from node.rpc.assembly import build_server
 from node.rpc.backend import PeerInfo, SyncState
 from node.rpc_backend import Parts as BackendParts
-from node.rpc_backend import RpcBackend
+from node.rpc_backend import Peers, RpcBackend
 from node.signatures import open_signature_checker
 from node.sync import Sync
 from p2p.host import Listen
@@ -212,29 +212,8 @@ async def _run_core(core: Core, task_status: TaskStatus[int]) -> None:
         network, node_network, driver = _networked(core, core.config.network)
     else:
         driver = _driver(core, NoNetwork())
-    backend = RpcBackend(
-        BackendParts(
-            name=core.config.name,
-            spec=core.spec,
-            is_validator=core.voter is not None,
-            service=service,
-            mempool=core.mempool,
-            intake=core.intake,
-            watch=core.watch,
-            keystore=core.keystore,
-            peers=node_network or NoPeers(),
-        )
-    )
-    metrics = Metrics(
-        Sources(
-            chain_name=core.spec.id,
-            node_name=core.config.name,
-            service=service,
-            mempool=core.mempool,
-            driver=driver,
-            network=network,
-        )
-    )
+    backend = _backend(core, node_network or NoPeers())
+    metrics = _metrics(core, driver, network)
     # What is alive now lives as long as the node: no collection need look at it again.
     gc.collect()
     gc.freeze()
@@ -260,6 +239,35 @@ async def _run_core(core: Core, task_status: TaskStatus[int]) -> None:
             port,
         )
         task_status.started(port)
+
+
+def _backend(core: Core, peers: Peers) -> RpcBackend:
+    return RpcBackend(
+        BackendParts(
+            name=core.config.name,
+            spec=core.spec,
+            is_validator=core.voter is not None,
+            service=core.service,
+            mempool=core.mempool,
+            intake=core.intake,
+            watch=core.watch,
+            keystore=core.keystore,
+            peers=peers,
+        )
+    )
+
+
+def _metrics(core: Core, driver: ConsensusDriver, network: Network | None) -> Metrics:
+    return Metrics(
+        Sources(
+            chain_name=core.spec.id,
+            node_name=core.config.name,
+            service=core.service,
+            mempool=core.mempool,
+            driver=driver,
+            network=network,
+        )
+    )
 
 
 def _driver(
