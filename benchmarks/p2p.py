@@ -129,10 +129,14 @@ async def node(row: Row, number: int, seconds: float) -> None:
                     await ask(network, row, recorder)
             else:
                 sent = await send(network, row, number, seconds)
-                await trio.sleep(SETTLE_SECONDS)
+            took = time.monotonic() - start
+            print("sent", flush=True)
+            await trio.to_thread.run_sync(sys.stdin.readline)
+            await trio.sleep(SETTLE_SECONDS)
             result = {
                 "sent": sent,
                 "delays": recorder.delays,
+                "took": took,
                 "cpu": time.process_time() - cpu,
                 "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
             }
@@ -145,7 +149,6 @@ async def node(row: Row, number: int, seconds: float) -> None:
 async def send(network: Network, row: Row, number: int, seconds: float) -> int:
     """Broadcast at the row's rate; return how many messages."""
     if row.senders and number >= row.senders:
-        await trio.sleep(seconds)
         return 0
     count = int(seconds * row.per_second)
     started = trio.current_time()
@@ -197,14 +200,16 @@ def run(row: Row, seconds: float) -> str:
     tell(json.dumps(hear()))
     hear()
     tell(json.dumps(time.monotonic() + 0.5))
+    hear()
+    tell("finish")
     results = [json.loads(line) for line in hear()]
-    tell("")
+    tell("leave")
     for process in processes:
         process.wait()
-    return line_of(row, results)
+    return line_of(row, results, seconds)
 
 
-def line_of(row: Row, results: list[dict[str, object]]) -> str:
+def line_of(row: Row, results: list[dict[str, object]], seconds: float) -> str:
     """Return what the processes of a row have seen, as a line of the table."""
     slowest: dict[tuple[int, int], float] = {}
     deliveries = 0
@@ -217,8 +222,11 @@ def line_of(row: Row, results: list[dict[str, object]]) -> str:
     delays = sorted(slowest.values())
     p50, p99 = statistics.median(delays), delays[int(len(delays) * 0.99)]
     memory = max(int(str(result["memory"])) for result in results) // 1024
+    took = max(float(str(result["took"])) for result in results)
+    # A machine that is too busy sends at a lower rate than asked for: say so.
+    held = "" if took < seconds * 1.05 or row.requests else f" (held {seconds / took:.0%})"
     return (
-        f"| {row.name} | {p50:.1f} / {p99:.1f} ms | {cpu / deliveries * 1e6:.0f} µs "
+        f"| {row.name}{held} | {p50:.1f} / {p99:.1f} ms | {cpu / deliveries * 1e6:.0f} µs "
         f"| {sent - deliveries} | {memory} MB |"
     )
 

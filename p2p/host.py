@@ -109,7 +109,7 @@ class Host:
     async def run(
         self,
         listen: tuple[Listen, ...],
-        on_link: Callable[[Link, str], Awaitable[None]],
+        on_link: Callable[[Link, str], Awaitable[object]],
     ) -> AsyncIterator[None]:
         """Listen for as long as the block lasts. ``on_link`` owns its link until it returns.
 
@@ -146,7 +146,7 @@ class Host:
         self,
         stream: trio.SocketStream,
         listen: Listen,
-        on_link: Callable[[Link, str], Awaitable[None]],
+        on_link: Callable[[Link, str], Awaitable[object]],
     ) -> None:
         try:
             hostname = str(stream.socket.getpeername()[0])

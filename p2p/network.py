@@ -56,6 +56,7 @@ from primitives.types import Digest
 
 log = logging.getLogger(__name__)
 
+DUPLICATE = "duplicate"
 _LOOK_SECONDS = 0.5
 """How often the dialer looks for peers whose pause is over."""
 _LOOK_PAUSE_SECONDS = 0.02
@@ -287,15 +288,16 @@ class Network:
             return False
         return is_open or peer in self._peers.validators or self._handler.is_allowed(peer)
 
-    async def _hold(self, link: Link, hostname: str) -> None:
-        """Own a new connection for its whole life."""
+    async def _hold(self, link: Link, hostname: str, dialed: Address | None = None) -> bool:
+        """Own a new connection for its whole life; say whether it was ever up."""
         if (reason := self._reason_against(link, hostname)) is not None:
             link.abort(reason)
             log.debug("connection refused peer=%s reason=%s", link.peer, reason)
-            return
+            return reason == DUPLICATE
         if (old := self._sessions.get(link.peer)) is not None:
             old.end(Superseded())
         session = Session(link, hostname, self._protocols, self, self._config.timing)
+        session.dialed = dialed
         self._sessions[link.peer] = session
         self._by_muxer[link.muxed] = session
         self._adopted.set()
@@ -311,6 +313,7 @@ class Network:
                 del self._sessions[link.peer]
             self._wake.set()
         self._announce_down(session, reason)
+        return session.was_up
 
     def _settle(self, session: Session, failure: PeerFault | NetworkFault) -> None:
         """Count the end of a session and charge the peer if it is to blame."""
@@ -325,7 +328,7 @@ class Network:
         old = self._sessions.get(link.peer)
         if old is not None and old.link.is_dialer != link.is_dialer:
             # Both dialed: both keep the connection that the larger peer id made.
-            return None if link.is_dialer == (self._me > link.peer) else "duplicate"
+            return None if link.is_dialer == (self._me > link.peer) else DUPLICATE
         if link.is_dialer or link.peer in self._peers.validators or old is not None:
             return None
         guests = [
@@ -364,6 +367,8 @@ class Network:
         if (old := self._announced.get(session.peer)) is not None:
             self._announce_down(old, describe(Superseded()))
         self._announced[session.peer] = session
+        if session.dialed is not None:
+            self._peers.reached(session.peer, session.dialed)
         log.info("peer up peer=%s address=%s", session.peer, session.hostname)
         self._handler.on_peer_up(session.peer)
 
@@ -388,19 +393,20 @@ class Network:
             await trio.sleep(_LOOK_PAUSE_SECONDS)
 
     async def _dial(self, peer: PeerId) -> None:
-        started = trio.current_time()
         lasted = 0.0
+        was_up = False
         try:
             link, address = await self._host.dial(peer, self._peers.addresses(peer))
-            self._peers.reached(peer, address)
             started = trio.current_time()
-            await self._hold(link, endpoint(address)[0])
+            was_up = await self._hold(link, endpoint(address)[0], address)
             lasted = trio.current_time() - started
         except DialFailed as error:
             log.debug("dial failed peer=%s error=%s", peer, describe(error))
-            self._peers.failed(peer)
         finally:
             self._dialing.discard(peer)
+        if not was_up:
+            # Nobody there, or nobody who takes us in: look elsewhere first.
+            self._peers.failed(peer)
         self._peers.ended(peer, lasted, trio.current_time())
         self._wake.set()
 

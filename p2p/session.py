@@ -23,7 +23,7 @@ from p2p.faults import (
     PeerFault,
     describe,
 )
-from p2p.identity import PeerId
+from p2p.identity import Address, PeerId
 from p2p.libp2p_fixes.link import Link, Stream
 from p2p.requests import Answers, RequestSpec, answer, refuse
 from p2p.scores import RateLimit
@@ -88,6 +88,9 @@ class Session:
         self.hostname = hostname
         self.since = now
         self.is_up = False
+        self.was_up = False
+        self.dialed: Address | None = None
+        """Where the peer was found, if this side has dialed."""
         self._protocols = protocols
         self._handler = handler
         self._timing = timing
@@ -176,7 +179,7 @@ class Session:
             self._channels[spec.name] = channel
             on_frame = partial(self._handler.on_frame, self.peer, spec.name)
             self._nursery.start_soon(self._until_failure, partial(channel.run, on_frame))
-        self.is_up = True
+        self.is_up = self.was_up = True
         self._handler.on_up(self)
 
     async def _answer(self, spec: RequestSpec, stream: Stream, done: trio.Event) -> None:

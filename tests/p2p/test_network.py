@@ -272,6 +272,9 @@ async def test_guests_beyond_the_limit_are_refused_and_validators_are_not(tmp_pa
             await until(lambda: len(hub.network.connected()) == 3)
 
             assert hub.network.stats().known_peers == 0
+            (left_out,) = (guest for guest in guests if not guest.network.connected())
+            # A node that takes nobody in is not one to tell others of.
+            assert left_out.network._peers.tell(peer_id(1))[1:] == ()
 
 
 async def test_guests_from_one_address_are_limited(tmp_path: Path) -> None:
