@@ -5,11 +5,12 @@ import re
 import click
 import orjson
 
-from node.cli.block_files import export, import_
 from node.cli.connection import connect, url_option
+from node.cli.hashes import parse_hash
+from node.cli.lazy import LazyGroup
 from node.cli.output import Output, json_option, pass_output
-from node.cli.prove import parse_hash, prove, verify_proof
-from node.cli.shown import Shown, shown_time
+from node.cli.shown import Shown
+from node.cli.times import shown_time
 from node.client.answers import read_header
 from node.client.errors import BadAnswer
 from node.client.node_client import KnownHeader, NodeClient, hex_of
@@ -25,13 +26,17 @@ class UnknownToNode(LoopinError):
     """The node has not what was asked for: it may be pruned, or not exist."""
 
 
-@click.group()
+@click.group(
+    cls=LazyGroup,
+    lazy={
+        "prove": "node.cli.prove:prove",
+        "verify-proof": "node.cli.prove:verify_proof",
+        "export": "node.cli.block_files:export",
+        "import": "node.cli.block_files:import_",
+    },
+)
 def chain() -> None:
     """Look at the chain of a running node, and carry blocks in files."""
-
-
-for command in (prove, verify_proof, export, import_):
-    chain.add_command(command)
 
 
 @chain.command(epilog="Example: loopin chain head")

@@ -20,11 +20,11 @@ from genesis.presets import (
 from genesis.spec import CHAIN_TYPES, ChainSpec, Endowment, Member, validate_spec
 from node.cli.amounts import format_amount, parse_amount
 from node.cli.files import write_new
+from node.cli.hashes import parse_hash
 from node.cli.keys_given import account_given, read_text_file
 from node.cli.output import Output, json_option, pass_output
-from node.cli.prove import parse_hash
-from node.cli.shown import shown_time
 from node.cli.specs import PRESETS, find_spec
+from node.cli.times import shown_time
 from node.rpc.json_types import JsonObject
 from primitives.errors import ConfigError
 from primitives.ss58 import GENERIC_PREFIX, encode_address

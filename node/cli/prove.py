@@ -7,6 +7,7 @@ import orjson
 
 from chain.light_proof import ReadProof, verify_read
 from node.cli.connection import connect, url_option
+from node.cli.hashes import parse_hash
 from node.cli.keys_given import FileUnreadable, account_given, read_text_file
 from node.cli.output import Output, json_option, pass_output
 from node.client.answers import read_bytes, read_object
@@ -139,17 +140,6 @@ def load_proof(file: Path) -> ReadProof:
         )
     except (orjson.JSONDecodeError, KeyError, BadAnswer) as error:
         raise NotAProof(f"{file} holds no proof as loopin chain prove writes it") from error
-
-
-def parse_hash(text: str, option: str) -> Digest:
-    """Return a block's hash from a command line. Raises: WrongKey."""
-    try:
-        data = bytes.fromhex(text.removeprefix("0x"))
-    except ValueError:
-        data = b""
-    if len(data) != 32:
-        raise WrongKey(f"{option} {text:.80}: give a hash, 0x and 64 hex digits")
-    return Digest(data)
 
 
 def encode_key(item: StorageItem, key: str | None, prefix: int) -> bytes:

@@ -1,21 +1,20 @@
 """Headers, extrinsics and events as people read them and as JSON."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 
 import orjson
 
 from node.cli.amounts import format_amount
+from node.cli.times import shown_time
+from node.client.addresses import Ss58Addresses
 from node.client.answers import read_amount, read_bytes, read_list, read_object, read_text
 from node.client.errors import BadAnswer
 from node.client.node_client import KnownHeader, NodeClient, hex_of
 from node.client.wallet import extrinsic_hash
-from node.rpc.assembly import Ss58Addresses
 from node.rpc.json_types import Json, JsonObject
 from primitives.block import IMMORTAL, Extrinsic, Header
 from primitives.codec import Description
 from primitives.errors import DecodeError
-from primitives.types import Millis
 
 _SHOWN_CHARS_MAX = 200
 
@@ -146,15 +145,6 @@ class Shown:
             text = self.amount(int(str(value)[:20])) if is_amount else _shortened(value)
             parts.append(f"{name}={text}")
         return ", ".join(parts)
-
-
-def shown_time(timestamp: Millis) -> str:
-    """Return a timestamp as people read it, or the number if it is beyond the calendar."""
-    try:
-        moment = datetime.fromtimestamp(timestamp / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
-        return f"{timestamp} ms"
-    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _shortened(value: Json) -> str:

@@ -1,8 +1,6 @@
 """All of the RPC put together over one node."""
 
-from dataclasses import dataclass
-from functools import lru_cache
-
+from node.client.addresses import Ss58Addresses
 from node.rpc.backend import NodeBackend
 from node.rpc.dispatcher import Dispatcher
 from node.rpc.json_codecs import JsonCodecs
@@ -18,29 +16,8 @@ from node.rpc.namespaces.system import System
 from node.rpc.rendering import Renderer
 from node.rpc.transport.access import Access
 from node.rpc.transport.server import RpcServer
-from primitives.ss58 import decode_account, encode_address
-from primitives.types import AccountId
 
 ADDRESSES_KEPT = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Ss58Addresses:
-    """Addresses with the prefix of one network."""
-
-    prefix: int
-
-    def encode(self, account: AccountId) -> str:
-        return _address(account, self.prefix)
-
-    def decode(self, address: str) -> AccountId:
-        return decode_account(address, self.prefix)
-
-
-@lru_cache(maxsize=ADDRESSES_KEPT)
-def _address(account: AccountId, prefix: int) -> str:
-    """Return an address; base58 takes as long as the rest of a call, and few authors make heads."""
-    return encode_address(account, prefix)
 
 
 def build_dispatcher(backend: NodeBackend, limits: Limits | None = None) -> Dispatcher:

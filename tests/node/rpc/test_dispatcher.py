@@ -12,7 +12,8 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.rpc.assembly import Ss58Addresses, build_dispatcher
+from node.client.addresses import Ss58Addresses
+from node.rpc.assembly import build_dispatcher
 from node.rpc.dispatcher import BULK_LENGTH_MAX, INLINE_BYTES, Caller, Dispatcher
 from node.rpc.errors import Code
 from node.rpc.json_codecs import JsonCodecs

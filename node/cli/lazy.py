@@ -1,0 +1,26 @@
+"""Commands that are imported when they are used, so that the others start quickly."""
+
+import importlib
+from collections.abc import Mapping
+
+import click
+
+
+class LazyGroup(click.Group):
+    """A group whose further commands lie in modules of their own."""
+
+    def __init__(self, *args: object, lazy: Mapping[str, str], **options: object) -> None:
+        """``lazy`` names, for a command, its module and variable: ``package.module:name``."""
+        super().__init__(*args, **options)  # type: ignore[arg-type] # click's own parameters
+        self._lazy = lazy
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *self._lazy})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        place = self._lazy.get(cmd_name)
+        if place is None:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = place.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
