@@ -10,22 +10,23 @@ are final, so that an abandoned block loses nothing.
 """
 
 import heapq
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
 from sortedcontainers import SortedKeyList
 
+from chain.mempool_queue import AccountQueue, Entry
 from chain.slices import Slices
 from primitives.errors import InvalidExtrinsic, LoopinError
 from primitives.types import AccountId, Balance, Digest, Height, Nonce
-from runtime.executive import ReadyExtrinsic
-from runtime.fees import PPB
+from runtime.executive import ReadyExtrinsic, UnsignedExtrinsic
 from runtime.system import Expired, NonceTooLow
 
-SLICE_ACCOUNTS = 64
-"""Accounts looked at between two yields."""
+SLICE_ENTRIES = 64
+"""Entries validated between two yields; an account's are validated together."""
 REPLACEMENT_TIP_STEP = 10
 """A replacement pays at least one part in this many more tip."""
 
@@ -35,7 +36,7 @@ class MempoolRefusal(LoopinError):
 
 
 class AlreadyKnown(MempoolRefusal):
-    """The very same extrinsic waits here or was just included."""
+    """The very same extrinsic waits here."""
 
 
 class TipTooLow(MempoolRefusal):
@@ -43,11 +44,11 @@ class TipTooLow(MempoolRefusal):
 
 
 class AccountFull(MempoolRefusal):
-    """The account has as many extrinsics or bytes waiting as one account may have."""
+    """The account has as many bytes waiting as one account may have."""
 
 
 class TooFarAhead(MempoolRefusal):
-    """The nonce leaves a gap larger than this mempool waits for."""
+    """The nonce is further ahead than one account may have extrinsics waiting."""
 
 
 class MempoolFull(MempoolRefusal):
@@ -97,56 +98,9 @@ class Judge(Protocol):
         """Return the fee in the next block, its nonce aside. Raises: InvalidExtrinsic."""
 
 
-@dataclass(slots=True, eq=False)
-class Entry:
-    """An extrinsic that waits."""
-
-    ready: ReadyExtrinsic
-    hash: Digest
-    fee: Balance
-    arrival: int
-    priority: int = field(init=False)
-    """What it pays for each 10**9 base units that its block space costs."""
-
-    def __post_init__(self) -> None:
-        tip = self.ready.extrinsic.tip
-        self.priority = (self.fee + tip) * PPB // max(1, self.fee)
-
-    @property
-    def nonce(self) -> Nonce:
-        return self.ready.extrinsic.nonce
-
-    @property
-    def size(self) -> int:
-        return len(self.ready.extrinsic.encoded)
-
-    @property
-    def cost(self) -> int:
-        return self.fee + self.ready.extrinsic.tip
-
-
-@dataclass(slots=True, eq=False)
-class _Queue:
-    """One account's entries by nonce, and where they start."""
-
-    account: AccountId
-    next_nonce: Nonce
-    entries: dict[Nonce, Entry] = field(default_factory=dict)
-    size: int = 0
-    cost: int = 0
-    ready_count: int = 0
-    head: tuple[int, int] | None = None
-    """Place among the heads: (-priority, arrival) of the first ready entry."""
-
-    @property
-    def gap(self) -> Nonce:
-        """The first nonce that is missing."""
-        return Nonce(self.next_nonce + self.ready_count)
-
-
-def _head_key(queue: _Queue) -> tuple[int, int]:
-    assert queue.head is not None
-    return queue.head
+def _place_of(queue: AccountQueue) -> tuple[int, int]:
+    assert queue.place is not None
+    return queue.place
 
 
 class Mempool:
@@ -161,9 +115,9 @@ class Mempool:
         self.limits = limits or Limits()
         self._judge = judge
         self._on_change = on_change
-        self._queues: dict[AccountId, _Queue] = {}
+        self._queues: dict[AccountId, AccountQueue] = {}
         self._by_hash: dict[Digest, Entry] = {}
-        self._heads: SortedKeyList[_Queue, tuple[int, int]] = SortedKeyList(key=_head_key)
+        self._paying: SortedKeyList[AccountQueue, tuple[int, int]] = SortedKeyList(key=_place_of)
         self._expiring: list[tuple[Height, int, Digest]] = []
         self._to_revisit: list[AccountId] = []
         self._size = 0
@@ -197,9 +151,7 @@ class Mempool:
     def next_nonce(self, account: AccountId) -> Nonce:
         """Return the nonce that follows the account's ready entries."""
         queue = self._queues.get(account)
-        if queue is None:
-            return self._judge.nonce(account)
-        return queue.gap
+        return self._judge.nonce(account) if queue is None else queue.gap
 
     def submit(self, ready: ReadyExtrinsic) -> Entry:
         """Take an extrinsic whose signature was verified.
@@ -207,25 +159,26 @@ class Mempool:
         Raises: MempoolRefusal, InvalidExtrinsic; then nothing has changed.
         """
         extrinsic = ready.extrinsic
+        if extrinsic.signer is None:
+            raise UnsignedExtrinsic("only block authors put inherents in")
         known_hash = extrinsic.hash
         if known_hash in self._by_hash:
             raise AlreadyKnown(f"0x{known_hash.hex()}")
-        account = extrinsic.signer or AccountId(b"")
-        queue = self._queues.get(account)
+        queue = self._queues.get(extrinsic.signer)
         if queue is None:
-            queue = _Queue(account, self._judge.nonce(account))
+            queue = AccountQueue(extrinsic.signer, self._judge.nonce(extrinsic.signer))
         old = queue.entries.get(extrinsic.nonce)
         self._validate_place(queue, ready, old)
         pending = Balance(queue.cost - (old.cost if old else 0))
         fee = self._judge.validate(ready, pending=pending)
+        entry = Entry(ready, queue.account, known_hash, fee, self._arrivals)
+        for victim in self._find_room(queue, entry, old):
+            self._remove(victim, Status.DROPPED, f"{MempoolFull.__name__}: others pay more")
         self._arrivals += 1
-        entry = Entry(ready, known_hash, fee, self._arrivals)
-        self._validate_room(entry)
         if old is not None:
-            self._take_out(queue, old)
+            self._forget(old)
             self._on_change(Change(old.hash, Status.USURPED, "replaced", known_hash))
         self._insert(queue, entry)
-        self._shrink(keep=entry)
         return entry
 
     def candidates(self, skip: Collection[Digest]) -> Iterator[Entry]:
@@ -234,25 +187,21 @@ class Mempool:
         ``skip`` are the hashes of extrinsics in unfinalized ancestors of the block to be built.
         Entries may come and go while this runs, but no block may become final.
         """
-        waiting: list[tuple[int, int, _Queue, Nonce]] = []
-        heads = iter(list(self._heads))
-        following = next(heads, None)
-        while following is not None or waiting:
-            head = following.head if following is not None else None
-            if following is not None and (not waiting or (head or (0, 0)) <= waiting[0][:2]):
-                queue, nonce = following, following.next_nonce
-                following = next(heads, None)
+        heads = deque(self._paying)
+        behind: list[tuple[int, int, AccountQueue, Nonce]] = []
+        while heads or behind:
+            place = heads[0].place if heads else None
+            if heads and (not behind or place is None or place <= behind[0][:2]):
+                queue = heads.popleft()
+                nonce = queue.next_nonce
             else:
-                _, _, queue, nonce = heapq.heappop(waiting)
-            entry = queue.entries.get(nonce)
-            if entry is None:
-                continue
-            successor = queue.entries.get(Nonce(nonce + 1))
-            if successor is not None:
+                _, _, queue, nonce = heapq.heappop(behind)
+            entry, following = queue.entries.get(nonce), queue.entries.get(Nonce(nonce + 1))
+            if entry is not None and following is not None:
                 # Never ahead of the entry before it, however much it pays.
-                place = (-successor.priority, successor.arrival, queue, successor.nonce)
-                heapq.heappush(waiting, place)
-            if entry.hash not in skip:
+                its_place = (-following.priority, following.arrival, queue, following.nonce)
+                heapq.heappush(behind, its_place)
+            if entry is not None and entry.hash not in skip:
                 yield entry
 
     def on_final_block(
@@ -261,38 +210,31 @@ class Mempool:
         *,
         included: Collection[Digest],
         touched: Collection[AccountId],
-        revisit_max: int = 500,
+        revisit_max: int = 2000,
     ) -> Slices[None]:
         """Adapt to a newly finalized state, of which the judge already speaks.
 
         ``included`` are the block's extrinsics; ``touched`` are accounts whose nonce or balance
-        it changed. Beside them up to ``revisit_max`` others are validated again, all in turn,
-        since the base fee moves for all.
+        it changed. Beside their entries about ``revisit_max`` others are validated again, all in
+        turn, since the base fee moves for all.
         """
-        while self._expiring and self._expiring[0][0] < next_height:
-            _, _, known_hash = heapq.heappop(self._expiring)
-            entry = self._by_hash.get(known_hash)
-            if entry is not None:
-                reason = f"{Expired.__name__}: block {next_height} is next"
-                self._drop(entry, Change(known_hash, Status.INVALID, reason))
-        for number, account in enumerate(touched, start=1):
-            self._revisit(account, included)
-            if number % SLICE_ACCOUNTS == 0:
-                yield
+        signers = [self._by_hash[known].account for known in included if known in self._by_hash]
+        yield from self._revisit_all(dict.fromkeys([*touched, *signers]), included)
+        self._drop_expired(next_height)
+        yield
         if not self._to_revisit:
             self._to_revisit = list(self._queues)
-        for number in range(min(revisit_max, len(self._to_revisit))):
-            self._revisit(self._to_revisit.pop(), included)
-            if number % SLICE_ACCOUNTS == 0:
-                yield
+        yield from self._revisit_all(self._next_in_turn(revisit_max), included)
 
     def remove_invalid(self, entry: Entry, error: InvalidExtrinsic) -> None:
         """Drop an entry that a block builder found to be invalid."""
-        if entry.hash in self._by_hash:
-            reason = f"{error.reason}: {error}"
-            self._drop(entry, Change(entry.hash, Status.INVALID, reason))
+        if self._by_hash.get(entry.hash) is entry:
+            self._remove(entry, Status.INVALID, f"{error.reason}: {error}")
+            self._trim_futures()
 
-    def _validate_place(self, queue: _Queue, ready: ReadyExtrinsic, old: Entry | None) -> None:
+    def _validate_place(
+        self, queue: AccountQueue, ready: ReadyExtrinsic, old: Entry | None
+    ) -> None:
         extrinsic, limits = ready.extrinsic, self.limits
         if extrinsic.nonce < queue.next_nonce:
             raise NonceTooLow(f"nonce {extrinsic.nonce}, the account's next is {queue.next_nonce}")
@@ -301,145 +243,164 @@ class Mempool:
         size = queue.size + len(extrinsic.encoded) - (old.size if old else 0)
         if size > limits.account_bytes_max:
             raise AccountFull(f"{size} bytes, at most {limits.account_bytes_max}")
-        if old is None:
-            if len(queue.entries) >= limits.account_count_max:
-                raise AccountFull(f"{len(queue.entries)} extrinsics are waiting")
-            is_future = extrinsic.nonce > queue.gap
-            if is_future and len(self._futures) >= limits.future_count_max:
-                raise MempoolFull(f"{len(self._futures)} extrinsics wait for earlier nonces")
-            return
-        paid = old.ready.extrinsic.tip
-        wanted = paid + max(1, -(-paid // REPLACEMENT_TIP_STEP))
-        if extrinsic.tip < wanted:
-            raise TipTooLow(f"tip {extrinsic.tip}, at least {wanted} takes the place")
+        if old is not None:
+            wanted = old.tip + max(1, -(-old.tip // REPLACEMENT_TIP_STEP))
+            if extrinsic.tip < wanted:
+                raise TipTooLow(f"tip {extrinsic.tip}, at least {wanted} takes the place")
+        elif extrinsic.nonce > queue.gap and len(self._futures) >= limits.future_count_max:
+            raise MempoolFull(f"{len(self._futures)} extrinsics wait for earlier nonces")
 
-    def _validate_room(self, entry: Entry) -> None:
-        """Refuse an entry that would be the first to be evicted."""
-        if not self._is_over(count=1, size=entry.size):
-            return
-        worst = self._worst()
-        if worst is not None and worst.priority >= entry.priority:
-            raise MempoolFull(f"{len(self._by_hash)} extrinsics, {self._size} bytes")
+    def _find_room(self, queue: AccountQueue, entry: Entry, old: Entry | None) -> list[Entry]:
+        """Return whom to evict for ``entry``. Raises: MempoolFull."""
+        count = len(self._by_hash) + (old is None) - self.limits.count_max
+        size = self._size + entry.size - (old.size if old else 0) - self.limits.bytes_max
+        victims: list[Entry] = []
+        evictable = self._evictable(queue, entry)
+        while count > 0 or size > 0:
+            victim = next(evictable, None)
+            if victim is None:
+                raise MempoolFull(f"{len(self._by_hash)} extrinsics, {self._size} bytes")
+            victims.append(victim)
+            count -= 1
+            size -= victim.size
+        return victims
 
-    def _shrink(self, keep: Entry) -> None:
-        while self._is_over():
-            worst = self._worst()
-            if worst is None or worst is keep:
+    def _evictable(self, queue: AccountQueue, entry: Entry) -> Iterator[Entry]:
+        """Yield what must yield to ``entry``, the least useful first.
+
+        Those are the future entries, the newest first, and then the queues that pay less, each
+        from its end, as nothing of it can be included before its head. A future entry evicts none.
+        """
+        if entry.nonce > queue.gap:
+            return
+        for future in reversed(self._futures.values()):
+            if future.account != queue.account:
+                yield future
+        worth = queue.worth(entry)
+        for other in reversed(self._paying):
+            head = other.head
+            assert head is not None
+            if head.priority >= worth:
                 return
-            reason = f"{MempoolFull.__name__}: others pay more"
-            self._drop(worst, Change(worst.hash, Status.DROPPED, reason))
+            if other is not queue:
+                for nonce in reversed(range(other.next_nonce, other.gap)):
+                    yield other.entries[Nonce(nonce)]
 
-    def _is_over(self, count: int = 0, size: int = 0) -> bool:
-        is_many = len(self._by_hash) + count > self.limits.count_max
-        return is_many or self._size + size > self.limits.bytes_max
-
-    def _worst(self) -> Entry | None:
-        """Return what to evict next: the newest future entry, else the last of the worst payer."""
-        if self._futures:
-            return self._futures[next(reversed(self._futures))]
-        if not self._heads:
-            return None
-        queue: _Queue = self._heads[-1]
-        return queue.entries[Nonce(queue.gap - 1)]
-
-    def _insert(self, queue: _Queue, entry: Entry) -> None:
+    def _insert(self, queue: AccountQueue, entry: Entry) -> None:
         self._queues[queue.account] = queue
-        queue.entries[entry.nonce] = entry
-        queue.size += entry.size
-        queue.cost += entry.cost
-        self._size += entry.size
         self._by_hash[entry.hash] = entry
-        valid_until = entry.ready.extrinsic.valid_until
-        heapq.heappush(self._expiring, (valid_until, entry.arrival, entry.hash))
+        self._size += entry.size
+        heapq.heappush(
+            self._expiring, (entry.ready.extrinsic.valid_until, entry.arrival, entry.hash)
+        )
         self._compact_expiring()
         self._futures[entry.hash] = entry
-        if entry.nonce == queue.gap:
-            self._advance(queue)
+        became_ready = queue.put(entry)
+        if queue.is_ready(entry):
+            self._tell_ready(became_ready or [entry])
         else:
             self._on_change(Change(entry.hash, Status.FUTURE))
         self._place(queue)
 
-    def _advance(self, queue: _Queue) -> None:
-        """Make the entries that follow without a gap ready."""
-        while (entry := queue.entries.get(queue.gap)) is not None:
-            queue.ready_count += 1
+    def _remove(self, entry: Entry, status: Status, reason: str) -> None:
+        """Drop an entry; ready ones behind it become future."""
+        queue = self._queues[entry.account]
+        waiting = queue.take(entry)
+        self._forget(entry)
+        self._on_change(Change(entry.hash, status, reason))
+        for behind in waiting:
+            self._futures[behind.hash] = behind
+            self._on_change(Change(behind.hash, Status.FUTURE))
+        self._place(queue)
+
+    def _forget(self, entry: Entry) -> None:
+        """Take an entry off the books of the whole mempool."""
+        del self._by_hash[entry.hash]
+        self._futures.pop(entry.hash, None)
+        self._size -= entry.size
+
+    def _tell_ready(self, entries: list[Entry]) -> None:
+        for entry in entries:
             del self._futures[entry.hash]
             self._on_change(Change(entry.hash, Status.READY))
 
-    def _take_out(self, queue: _Queue, entry: Entry) -> None:
-        """Remove an entry; ready ones behind it become future."""
-        del queue.entries[entry.nonce]
-        del self._by_hash[entry.hash]
-        queue.size -= entry.size
-        queue.cost -= entry.cost
-        self._size -= entry.size
-        if self._futures.pop(entry.hash, None) is None:
-            for nonce in range(entry.nonce + 1, queue.gap):
-                behind = queue.entries[Nonce(nonce)]
-                self._futures[behind.hash] = behind
-            queue.ready_count = entry.nonce - queue.next_nonce
-        self._place(queue)
-
-    def _drop(self, entry: Entry, change: Change) -> None:
-        queue = self._queues[entry.ready.extrinsic.signer or AccountId(b"")]
-        self._take_out(queue, entry)
+    def _place(self, queue: AccountQueue) -> None:
+        """Bring the queue's place among the paying ones up to date; forget it when it is empty."""
+        head = queue.head
+        place = (-head.priority, head.arrival) if head else None
+        if place != queue.place:
+            if queue.place is not None:
+                self._paying.remove(queue)
+            queue.place = place
+            if place is not None:
+                self._paying.add(queue)
         if not queue.entries:
             del self._queues[queue.account]
-        self._on_change(change)
 
-    def _place(self, queue: _Queue) -> None:
-        """Bring the queue's place among the heads up to date."""
-        head = queue.entries[queue.next_nonce] if queue.ready_count else None
-        key = (-head.priority, head.arrival) if head else None
-        if key == queue.head:
-            return
-        if queue.head is not None:
-            self._heads.remove(queue)
-        queue.head = key
-        if key is not None:
-            self._heads.add(queue)
+    def _next_in_turn(self, entries_max: int) -> Iterator[AccountId]:
+        """Yield accounts until they have about ``entries_max`` entries."""
+        while self._to_revisit and entries_max > 0:
+            account = self._to_revisit.pop()
+            queue = self._queues.get(account)
+            entries_max -= len(queue.entries) if queue else 1
+            yield account
 
-    def _revisit(self, account: AccountId, included: Collection[Digest]) -> None:
-        """Drop what is included or no longer valid, and see what has become ready."""
+    def _revisit_all(
+        self, accounts: Iterable[AccountId], included: Collection[Digest]
+    ) -> Slices[None]:
+        seen = 0
+        for account in accounts:
+            seen += self._revisit(account, included)
+            if seen >= SLICE_ENTRIES:
+                seen = 0
+                yield
+
+    def _revisit(self, account: AccountId, included: Collection[Digest]) -> int:
+        """Drop what is included or no longer valid; return how many entries there were."""
         queue = self._queues.get(account)
         if queue is None:
-            return
-        nonce = self._judge.nonce(account)
-        for used in [n for n in queue.entries if n < nonce]:
-            entry = queue.entries[used]
-            self._take_out(queue, entry)
+            return 0
+        seen = len(queue.entries)
+        for entry in queue.take_used(self._judge.nonce(account)):
+            self._forget(entry)
             if entry.hash in included:
                 self._on_change(Change(entry.hash, Status.INCLUDED))
             else:
-                reason = f"nonce {used} was used by another extrinsic"
+                reason = f"nonce {entry.nonce} was used by another extrinsic"
                 self._on_change(Change(entry.hash, Status.USURPED, reason))
-        self._move_to(queue, nonce)
+        self._tell_ready(queue.close_gap())
+        refused: list[tuple[Entry, str]] = []
         pending = 0
-        for waiting in sorted(queue.entries):
-            entry = queue.entries[waiting]
+        for nonce in sorted(queue.entries):
+            entry = queue.entries[nonce]
             try:
-                fee = self._judge.validate(entry.ready, pending=Balance(pending))
+                queue.reprice(entry, self._judge.validate(entry.ready, pending=Balance(pending)))
+                pending += entry.cost
             except InvalidExtrinsic as error:
-                self._take_out(queue, entry)
-                self._on_change(Change(entry.hash, Status.INVALID, f"{error.reason}: {error}"))
-                continue
-            queue.cost += fee - entry.fee
-            entry.fee = fee
-            pending += entry.cost
-        if not queue.entries:
-            del self._queues[account]
-
-    def _move_to(self, queue: _Queue, nonce: Nonce) -> None:
-        """Let the account's entries start at ``nonce``, the one after the included ones."""
-        if nonce != queue.next_nonce:
-            for still in range(nonce, queue.gap):
-                entry = queue.entries[Nonce(still)]
-                self._futures[entry.hash] = entry
-            queue.next_nonce, queue.ready_count = nonce, 0
-            while (following := queue.entries.get(queue.gap)) is not None:
-                queue.ready_count += 1
-                self._futures.pop(following.hash, None)
+                refused.append((entry, f"{error.reason}: {error}"))
         self._place(queue)
+        # From the end, so that none becomes future only to be dropped.
+        for entry, reason in reversed(refused):
+            self._remove(entry, Status.INVALID, reason)
+        self._trim_futures()
+        return seen
+
+    def _drop_expired(self, next_height: Height) -> None:
+        while self._expiring and self._expiring[0][0] < next_height:
+            _, _, known_hash = heapq.heappop(self._expiring)
+            entry = self._by_hash.get(known_hash)
+            if entry is not None:
+                self._remove(
+                    entry, Status.INVALID, f"{Expired.__name__}: block {next_height} is next"
+                )
+        self._trim_futures()
+
+    def _trim_futures(self) -> None:
+        """Drop the newest future entries when a gap has made too many of them."""
+        while len(self._futures) > self.limits.future_count_max:
+            newest = self._futures[next(reversed(self._futures))]
+            reason = f"{MempoolFull.__name__}: too many wait for earlier nonces"
+            self._remove(newest, Status.DROPPED, reason)
 
     def _compact_expiring(self) -> None:
         """Forget expiry marks of entries that are gone before they outnumber the others."""

@@ -10,7 +10,8 @@ from typing import TypeVar
 import trio
 
 from chain.blockchain import Blockchain
-from chain.mempool import AlreadyKnown, Entry, Mempool
+from chain.mempool import AlreadyKnown, Mempool
+from chain.mempool_queue import Entry
 from node.signatures import SignatureChecker
 from primitives.crypto import Purpose, keyed_hash
 from primitives.errors import InvalidExtrinsic, LoopinError

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import trio
 
-from chain.mempool import Entry
+from chain.mempool_queue import Entry
 from node.wire import encode_extrinsics, split_batch
 from p2p.identity import PeerId
 from p2p.network import NetworkApi
