@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from chain.branch_tree import BranchTree, Step
+from chain.handover import HANDOVER, Handover, table_key
 from chain.header_checks import EpochRules
 from chain.history import accounts_in_history, touched_accounts
 from chain.slices import Slices
@@ -222,13 +223,27 @@ class Blockchain:
         """Return the blocks that were held before a restart, lowest first."""
         return [Block.decode(data) for data in self.store.reads.pending()]
 
-    def commit(self, imported: Imported, certificate: bytes) -> None:
+    def handover_after(self, imported: Imported, certificate: bytes) -> bytes | None:
+        """Return what proves the next epoch's table, if the block is its epoch's last; else None.
+
+        The state tree must be at the block or have been there lately. Raises: VersionNotKept.
+        """
+        header = imported.header
+        if not is_boundary(header.height, self.config.session.epoch_length):
+            return None
+        key = table_key(Epoch(header.epoch + 1))
+        table = imported.executed.writes[key]
+        assert table is not None, "a boundary block writes the next table"
+        proof = self.tree.tree.prove(key, header.state_root)
+        return HANDOVER.encode(Handover(header.encode(), certificate, table, proof))
+
+    def commit(self, imported: Imported, certificate: bytes, handover: bytes | None = None) -> None:
         """Write the block above the last final one as final, durably. Safe in a worker thread.
 
         ``certificate`` is its finalization, or empty if a descendant's stands for it too; the
         chain's own idea of what is final follows with ``on_committed``. Raises: WriteFailed.
         """
-        self.store.commit(self._record(imported, certificate))
+        self.store.commit(self._record(imported, certificate, handover))
 
     def on_committed(self, imported: Imported) -> Slices[Finalized]:
         """Let a committed block be the last final one."""
@@ -249,7 +264,7 @@ class Blockchain:
             abandoned=tuple(abandoned),
         )
 
-    def _record(self, item: Imported, certificate: bytes) -> FinalizedBlock:
+    def _record(self, item: Imported, certificate: bytes, handover: bytes | None) -> FinalizedBlock:
         header, block = item.header, item.block
         receipts = item.executed.receipts[1:-1]
         return FinalizedBlock(
@@ -267,6 +282,7 @@ class Blockchain:
                 accounts_in_history(signer, receipt)
                 for signer, receipt in zip(item.signers, receipts, strict=True)
             ),
+            handover=None if handover is None else (header.epoch, handover),
             is_epoch_boundary=is_boundary(header.height, self.config.session.epoch_length),
         )
 

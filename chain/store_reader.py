@@ -16,6 +16,7 @@ from chain.store_schema import (
     CERTIFICATE,
     DIGEST_BYTES,
     EXTRINSIC,
+    HANDOVER,
     HEAD,
     HEADER,
     HEIGHT_OF_BLOCK,
@@ -38,7 +39,7 @@ from chain.store_schema import (
     encode_place,
 )
 from primitives.errors import LoopinError
-from primitives.types import AccountId, Digest, Height
+from primitives.types import AccountId, Digest, Epoch, Height
 
 PAGE_MAX = 1000
 """Most keys or places that one call lists."""
@@ -185,6 +186,10 @@ class StoreReader:
         if certificate is None:
             return self._unpruned(CERTIFICATE, height)
         return certificate
+
+    def find_handover(self, epoch: Epoch) -> bytes | None:
+        """Return what proves the power table after ``epoch``, or None if it has not ended."""
+        return self._values.get(by_height(HANDOVER, epoch))
 
     # Blocks that are not final
 

@@ -14,6 +14,7 @@
     i ‖ height                          BlockIndex                   until pruned
     v ‖ hash of storage key ‖ height    what the block replaced      until pruned
     k ‖ height                          hashes of the keys in ``v``  until pruned
+    e ‖ epoch                           handover to the next epoch   kept for ever
     p ‖ height ‖ block hash             block bytes                  until that height is final
     m ‖ name                            about the database itself
 
@@ -27,7 +28,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from primitives.codec import BOOL, DIGEST, U64, blob, listing, struct
-from primitives.types import AccountId, Digest, Height
+from primitives.types import AccountId, Digest, Epoch, Height
 
 SCHEMA_VERSION = 1
 
@@ -43,6 +44,7 @@ INDEX = b"i"
 REPLACED = b"v"
 REPLACED_KEYS = b"k"
 PENDING = b"p"
+HANDOVER = b"e"
 
 META_SCHEMA = b"mschema"
 META_GENESIS = b"mgenesis"
@@ -80,6 +82,8 @@ class FinalizedBlock:
     """Beside each extrinsic hash: in whose history it belongs."""
     is_epoch_boundary: bool = False
     """The last block of its epoch, whose certificate proves the next power table."""
+    handover: tuple[Epoch, bytes] | None = None
+    """Of a boundary block: its epoch, and what proves the next epoch's power table."""
     state_before: Mapping[bytes, bytes | None] = field(default_factory=dict, repr=False)
     """What ``state_writes`` replaces, as far as the caller has read it; the rest is looked up."""
 

@@ -16,6 +16,7 @@ from chain.store_schema import (
     BODY,
     CERTIFICATE,
     EXTRINSIC,
+    HANDOVER,
     HEAD,
     HEADER,
     HEIGHT_BYTES,
@@ -58,6 +59,9 @@ def commit_writes(block: FinalizedBlock, reader: StoreReader) -> Writes:
         for account in block.accounts[number]:
             yield ACCOUNT + account + place, b""
     yield from _state_writes(block, reader)
+    if block.handover is not None:
+        epoch, handover = block.handover
+        yield by_height(HANDOVER, epoch), handover
     for key in reader.pending_keys(height):
         yield key, None
     head = Head(height, block.hash, block.state_root)

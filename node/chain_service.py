@@ -4,27 +4,36 @@ Invariants: one piece of work on the chain at a time; the event loop is held for
 what is announced as final is on disk; the best block descends from the last final one.
 """
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import trio
 
-from chain.blockchain import Blockchain, Finalized, Imported
+from chain.blockchain import Blockchain, Finalized, Imported, UnknownBlock
 from chain.builder import Assignment, build_block
 from chain.importer import InvalidBody, decode_body, import_block
 from chain.mempool import Mempool
+from chain.state_tree import VersionNotKept
+from chain.unfinalized import TooManyUnfinalized, UnknownState
 from node.extrinsic_intake import ExtrinsicIntake
 from node.sliced import run_in_slices
 from primitives.block import Block
-from primitives.errors import InvalidExtrinsic
+from primitives.errors import InvalidBlock, InvalidExtrinsic
 from primitives.types import Digest, Epoch, Height
 from runtime.executive import ReadyExtrinsic
-from runtime.session import epoch_of
+from runtime.session import UnknownEpoch, epoch_of
 from runtime.system import NonceTooHigh, NonceTooLow
 
 BUILD_TIME_PERCENT = 60
 """Share of the block interval for which a block is filled at most."""
 PRUNED_PER_BLOCK_MAX = 4
+QUIET_BLOCKS = 16
+"""Unfinalized blocks from which on empty ones are built: finality has stalled, memory is finite."""
+NOT_TAKEN = (UnknownBlock, UnknownState, UnknownEpoch, TooManyUnfinalized)
+"""Why a block cannot be taken here and now, be it ever so valid."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +67,12 @@ class ChainService:
         One that cannot be taken has lost its branch in the meantime, and is of no use.
         """
         for block in self.chain.pending_blocks():
-            if self.chain.has_block(block.header.parent_hash):
+            if self.chain.is_final(block.hash):
+                continue
+            try:
                 await self.take(block)
+            except (*NOT_TAKEN, InvalidBlock) as error:
+                _log.info("height=%d not restored: %s", block.header.height, error.reason)
 
     async def build(self, assignment: Assignment) -> Imported:
         """Build a block from the mempool, and hold it.
@@ -67,9 +80,7 @@ class ChainService:
         Raises: UnknownBlock, UnknownState, TooManyUnfinalized.
         """
         async with self._turn:
-            path = self.chain.path_to(assignment.parent)
-            skip = {known for item in path for known in item.extrinsic_hashes}
-            candidates = (entry.ready for entry in self.mempool.candidates(skip))
+            candidates = self._candidates(self.chain.path_to(assignment.parent))
             seconds = self.chain.interval * BUILD_TIME_PERCENT / 100_000
             deadline = trio.current_time() + seconds
             imported = await run_in_slices(
@@ -83,6 +94,14 @@ class ChainService:
             )
         self._follow_best(imported)
         return imported
+
+    def _candidates(self, path: list[Imported]) -> Iterator[ReadyExtrinsic | None]:
+        """Yield what may go into a block above ``path``; None for what is there already."""
+        if len(self.chain.unfinalized) >= QUIET_BLOCKS:
+            return
+        there = {known for item in path for known in item.extrinsic_hashes}
+        for entry in self.mempool.candidates(frozenset()):
+            yield None if entry.hash in there else entry.ready
 
     async def take(self, block: Block) -> Imported:
         """Check a block by executing it, and hold it.
@@ -100,7 +119,9 @@ class ChainService:
             if known is not None:
                 return known
             parent = block.header.parent_hash
-            epoch = epoch_of(block.header.height, self.chain.config.session.epoch_length)
+            # The header's own height is not checked yet.
+            height = Height(self.chain.header(parent).height + 1)
+            epoch = epoch_of(height, self.chain.config.session.epoch_length)
             rules = self.chain.rules(Epoch(epoch), parent)
             imported = await run_in_slices(import_block(self.chain, block, body, rules))
         self._follow_best(imported)
@@ -123,15 +144,23 @@ class ChainService:
                 own = certificate if imported is path[-1] else b""
                 # Once the write has begun, memory has to follow it.
                 with trio.CancelScope(shield=True):
-                    # Others may go on building meanwhile: the layers above the store hold the
-                    # same values as the write.
-                    await trio.to_thread.run_sync(self.chain.commit, imported, own)
+                    # Others may go on meanwhile: the write shows in no state before it counts.
+                    handover = await self._handover_after(imported, own)
+                    await trio.to_thread.run_sync(self.chain.commit, imported, own, handover)
                     async with self._turn:
                         finalized = await run_in_slices(self.chain.on_committed(imported))
-                        await self._announce_final(finalized)
+                        await self._announce_final(imported, finalized)
             await trio.to_thread.run_sync(self.chain.store.prune, PRUNED_PER_BLOCK_MAX)
 
-    async def _announce_final(self, finalized: Finalized) -> None:
+    async def _handover_after(self, imported: Imported, certificate: bytes) -> bytes | None:
+        try:
+            return self.chain.handover_after(imported, certificate)
+        except VersionNotKept:
+            async with self._turn:
+                await run_in_slices(self.chain.move_tree_to(imported.hash))
+                return self.chain.handover_after(imported, certificate)
+
+    async def _announce_final(self, imported: Imported, finalized: Finalized) -> None:
         await run_in_slices(
             self.mempool.on_final_block(
                 Height(self.chain.final.height + 1),
@@ -139,24 +168,26 @@ class ChainService:
                 touched=finalized.touched,
             )
         )
-        if not self.chain.has_block(self.best) or self.best in finalized.abandoned:
-            self.best = self._highest()
+        if self.best != imported.hash and self.chain.find_imported(self.best) is None:
+            best = self._highest() or imported
+            self.best = best.hash
+            self._announce_best(NewBest(best, finalized.abandoned))
         for listener in self.on_final:
             listener(finalized)
 
-    def _highest(self) -> Digest:
+    def _highest(self) -> Imported | None:
         held = self.chain.imported()
-        if not held:
-            return self.chain.final_hash
-        return max(held, key=lambda item: (item.header.height, item.header.view)).hash
+        return max(held, key=lambda item: (item.header.height, item.header.view), default=None)
 
     def _follow_best(self, imported: Imported) -> None:
-        if self._highest() != imported.hash:
+        if self._highest() is not imported:
             return
         before = {item.hash for item in self._path(self.best)}
         after = {item.hash for item in self._path(imported.hash)}
         self.best = imported.hash
-        news = NewBest(imported, tuple(sorted(before - after)))
+        self._announce_best(NewBest(imported, tuple(sorted(before - after))))
+
+    def _announce_best(self, news: NewBest) -> None:
         for listener in self.on_new_best:
             listener(news)
 
