@@ -32,7 +32,7 @@ BULK_LENGTH_MAX = 256
 ID_LENGTH_MAX = 1024
 
 Id = str | int | None
-Later = Callable[[], Awaitable[bytes]]
+Later = Callable[[], Awaitable[Body]]
 """An answer that has to be waited for; empty if there is none to give."""
 
 _log = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ class Dispatcher:
             assert name not in self.served, f"{name} is served twice"
             self.served[name] = method
 
-    async def answer(self, body: Body, caller: Caller) -> bytes:
+    async def answer(self, body: Body, caller: Caller) -> Body:
         """Return the answer to a request or batch; empty if there is none to give."""
         answer = self.begin(body, caller)
         return answer if isinstance(answer, bytes) else await answer()
@@ -131,16 +131,16 @@ class Dispatcher:
             return partial(self._in_time, partial(self._answer_call, call, caller))
         return self._result_now(call, caller)
 
-    async def _in_time(self, answer: Later) -> bytes:
+    async def _in_time(self, answer: Later) -> Body:
         """Wait for an answer, but not for ever."""
-        text = b""
+        text: Body = b""
         with trio.move_on_after(self._limits.call_timeout) as patience:
             text = await answer()
         if patience.cancelled_caught:
             return _failure(None, RpcError(Code.SERVER_BUSY, "the call took too long"))
         return text
 
-    async def _answer_long(self, body: Body, caller: Caller) -> bytes:
+    async def _answer_long(self, body: Body, caller: Caller) -> Body:
         try:
             if is_batch(body):
                 return await self._answer_batch(self._parse_each(body), 0, caller)
@@ -162,7 +162,7 @@ class Dispatcher:
 
     async def _answer_batch(
         self, requests: Iterable[Json | Pause], length: int, caller: Caller
-    ) -> bytes:
+    ) -> Body:
         """Answer a batch; ``length`` is 0 if it is not known before its end."""
         if length > self._limits.batch_length_max:
             return _failure(None, self._batch_too_long())
@@ -242,8 +242,6 @@ class Dispatcher:
             return self._explain(call, error)
 
     def _encode(self, call: _Call, result: Any, caller: Caller) -> bytes:  # noqa: ANN401 - any method's
-        if isinstance(result, RpcError):
-            raise result
         if isinstance(result, Subscription):
             assert caller.subscriber is not None, "_require_allowed has seen to it"
             return _success(call.identity, caller.subscriber.subscribe(call.method, result))
@@ -282,8 +280,8 @@ class _Batch:
         self._dispatcher = dispatcher
         self._caller = caller
         self._bytes_max = bytes_max
-        self._bytes = 2
-        self._answers: list[bytes] = []
+        # Grown as answers come: to join them at the end would take long in one go.
+        self._text = bytearray(b"[")
         self._together: list[_Call] = []
         self._slices = Slices()
 
@@ -318,25 +316,31 @@ class _Batch:
         except Exception as error:  # noqa: BLE001 - no client may stop the node: see _explain
             results = [error] * len(calls)
         for call, result in zip(calls, results, strict=True):
-            try:
-                if isinstance(result, Exception):
-                    raise result
-                answer = self._dispatcher._encode(call, result, self._caller)  # noqa: SLF001 - as above
-            except Exception as error:  # noqa: BLE001 - as above
-                answer = self._dispatcher._explain(call, error)  # noqa: SLF001 - as above
-            self._keep(answer)
+            self._keep(self._answer_of(call, result))
             await self._slices.breathe()
 
-    def text(self) -> bytes:
+    def _answer_of(self, call: _Call, result: Any) -> bytes:  # noqa: ANN401 - any method's
+        # A refusal is not raised: thousands of tracebacks are cycles that stall the collector.
+        if isinstance(result, Exception):
+            return self._dispatcher._explain(call, result)  # noqa: SLF001 - one noun in two classes
+        try:
+            return self._dispatcher._encode(call, result, self._caller)  # noqa: SLF001 - as above
+        except Exception as error:  # noqa: BLE001 - no client may stop the node: see _explain
+            return self._dispatcher._explain(call, error)  # noqa: SLF001 - as above
+
+    def text(self) -> Body:
         """Return the answer to the batch; empty if all were notifications."""
-        return b"[" + b",".join(self._answers) + b"]" if self._answers else b""
+        if len(self._text) == 1:
+            return b""
+        self._text[-1:] = b"]"
+        return self._text
 
     def _keep(self, answer: bytes) -> None:
         if answer:
-            self._bytes += len(answer) + 1
-            if self._bytes > self._bytes_max:
+            if len(self._text) + len(answer) >= self._bytes_max:
                 raise RpcError(Code.BATCH_RESPONSE_TOO_BIG, f"at most {self._bytes_max} bytes")
-            self._answers.append(answer)
+            self._text += answer
+            self._text += b","
 
 
 def _is_id(identity: object) -> bool:

@@ -30,7 +30,7 @@ class Outlet:
         self._scope = scope
         self._turn = trio.Lock()
 
-    async def send(self, *parts: bytes) -> None:
+    async def send(self, *parts: bytes | bytearray) -> None:
         """Send all of ``parts`` with nothing between them; one that takes too long ends it all.
 
         Long parts are not joined: to copy 15 MiB takes longer than anyone should wait.
@@ -44,17 +44,14 @@ class Outlet:
             await self._turn.acquire()
         try:
             for data in parts:
-                if len(data) <= SEND_BYTES:
-                    await self._send(data)
-                else:
-                    view = memoryview(data)
-                    for start in range(0, len(data), SEND_BYTES):
-                        await self._send(view[start : start + SEND_BYTES])
+                view = memoryview(data)
+                for start in range(0, len(data), SEND_BYTES):
+                    await self._send(view[start : start + SEND_BYTES])
         finally:
             self._scope.deadline = inf
             self._turn.release()
 
-    async def _send(self, data: bytes | memoryview) -> None:
+    async def _send(self, data: memoryview) -> None:
         self._scope.deadline = trio.current_time() + self._timeout
         try:
             await self._stream.send_all(data)

@@ -200,9 +200,8 @@ class _Conversation:
         if kind != "application/json":
             # A page of any origin may send other types unasked; this one needs our leave.
             raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send application/json")
-        answer = self._server.dispatcher.begin(request.body, self._caller(request))
-        if not isinstance(answer, bytes):
-            answer = await answer()
+        begun = self._server.dispatcher.begin(request.body, self._caller(request))
+        answer = begun if isinstance(begun, bytes) else await begun()
         if not self._budget.take(len(answer)):
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many long answers")
         try:
