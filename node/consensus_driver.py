@@ -16,10 +16,9 @@ from typing import Protocol
 
 import trio
 
-from chain.blockchain import Imported, UnknownBlock
+from chain.blockchain import Imported
 from chain.builder import Assignment
 from chain.header_checks import EpochRules
-from chain.unfinalized import TooManyUnfinalized, UnknownState
 from consensus.simplex.catch_up import answer_to_ended_epoch
 from consensus.simplex.config import Config, Timing
 from consensus.simplex.events import (
@@ -54,7 +53,7 @@ from consensus.simplex.messages import (
 )
 from consensus.simplex.pledges import Record
 from consensus.simplex.verification import verify_message
-from node.chain_service import ChainService
+from node.chain_service import NOT_TAKEN, ChainService
 from node.journal_file import JournalFile
 from primitives.beacon import vrf_input
 from primitives.block import Block
@@ -63,7 +62,6 @@ from primitives.errors import ConfigError, InvalidBlock
 from primitives.power_table import PowerTable
 from primitives.types import AccountId, Digest, Epoch, Height, Millis, View
 from primitives.vrf import prove, verify
-from runtime.session import UnknownEpoch
 
 INBOX_MAX = 4096
 PEER_INPUTS_MAX = 2048
@@ -72,6 +70,11 @@ FETCHED_AHEAD_MAX = 64
 """Missing ancestors of one block that are fetched one by one; more is a matter for sync."""
 DELIVERED_MAX = 256
 """Finalizations that wait to be written; the machine waits when there are more."""
+PROPOSAL_WAIT = Millis(30_000)
+"""How long a proposed block is asked for; longer than any view that could still use it."""
+ANSWER_PAUSE = Millis(500)
+"""Between two answers to one peer that is in an earlier epoch: each costs it a few bytes to ask."""
+ANSWERED_MAX = 4096
 MILLIS = 1000
 
 _log = logging.getLogger(__name__)
@@ -147,6 +150,7 @@ class _Epoch:
         self.is_final = trio.Event()
         """Set when every delivered block is final on disk and no more will come."""
         self.alarm = trio.CancelScope()
+        self.proposing = trio.CancelScope()
         self.fetching: set[Digest] = set()
 
 
@@ -179,6 +183,8 @@ class ConsensusDriver:
         self._said = frozenset(journal.records)
         """What this validator had said before it started; hearing that again is no surprise."""
         self._epoch: _Epoch | None = None
+        self._answered: dict[Peer, float] = {}
+        """Until when each peer's words from earlier epochs are not answered again."""
 
     # For the network
 
@@ -302,6 +308,12 @@ class ConsensusDriver:
         """Help a peer that is still in an earlier epoch; return whether it is."""
         if message.epoch >= epoch.rules.epoch:
             return False
+        now = trio.current_time()
+        if now < self._answered.get(peer, now):
+            return True
+        if len(self._answered) >= ANSWERED_MAX:
+            self._answered.clear()
+        self._answered[peer] = now + ANSWER_PAUSE / MILLIS
         boundary = Height((message.epoch + 1) * self.service.chain.config.session.epoch_length)
         encoded = self.service.chain.store.reads.certificate_at(boundary)
         if encoded:
@@ -313,20 +325,16 @@ class ConsensusDriver:
     # Actions
 
     async def _carry_out(self, epoch: _Epoch, nursery: trio.Nursery, actions: list[Action]) -> None:
-        records: list[Record] = []
-        for action in actions:
-            if isinstance(action, Persist):
-                records.append(action.record)
-                continue
-            if records:
-                await self._persist(records)
-                records = []
-            await self._perform(epoch, nursery, action)
+        # The machine has decided all of it: to write it down at once is never too early, and one
+        # wait for the disk does for a proposal, its vote and what the vote completes.
+        records = [action.record for action in actions if isinstance(action, Persist)]
         if records:
             await self._persist(records)
+        for action in actions:
+            await self._perform(epoch, nursery, action)
 
     async def _persist(self, records: list[Record]) -> None:
-        """Put records into the journal together: nothing that follows them has been done yet."""
+        """Put records into the journal together, before anybody hears of them."""
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(self.journal.append, records)
 
@@ -341,7 +349,9 @@ class ConsensusDriver:
                 epoch.alarm = trio.CancelScope()
                 nursery.start_soon(self._fire, epoch, epoch.alarm, view, delay)
             case RequestProposal():
-                nursery.start_soon(self._propose, epoch, action)
+                epoch.proposing.cancel()
+                epoch.proposing = trio.CancelScope()
+                nursery.start_soon(self._propose, epoch, epoch.proposing, action)
             case RequestVerification():
                 nursery.start_soon(self._verify, epoch, action)
             case Fetch(block):
@@ -354,7 +364,7 @@ class ConsensusDriver:
                 _log.warning("equivocation=%s", evidence)
                 self._on_evidence(evidence)
             case Persist():
-                raise AssertionError("records are written before this")
+                pass  # written already
 
     def _broadcast(self, message: Message) -> None:
         if isinstance(message, Proposal):
@@ -370,7 +380,20 @@ class ConsensusDriver:
             await trio.sleep(delay / MILLIS)
             await epoch.inbox_send.send(TimerFired(view))
 
-    async def _propose(self, epoch: _Epoch, request: RequestProposal) -> None:
+    async def _propose(
+        self, epoch: _Epoch, scope: trio.CancelScope, request: RequestProposal
+    ) -> None:
+        """Build the block of our view, unless a later view asks for another one first."""
+        with scope:
+            try:
+                imported = await self._build(epoch, request)
+            except NOT_TAKEN as error:
+                _log.warning("view=%d not proposed: %s, %s", request.view, error.reason, error)
+                return
+            await self.service.save_pending(imported.hash)
+            await epoch.inbox_send.send(Proposed(request.view, imported.hash))
+
+    async def _build(self, epoch: _Epoch, request: RequestProposal) -> Imported:
         assert self.voter is not None, "only a validator is asked for proposals"
         service, rules = self.service, epoch.rules
         parent = service.chain.header(request.parent)
@@ -378,29 +401,38 @@ class ConsensusDriver:
         await trio.sleep(max(0, earliest - self.settings.wall_clock()) / MILLIS)
         alpha = vrf_input(rules.randomness, rules.epoch, request.view)
         proof = prove(self.voter.vrf, alpha)
-        assignment = Assignment(
-            parent=request.parent,
-            view=request.view,
-            timestamp=max(earliest, self.settings.wall_clock()),
-            author=self.voter.account,
-            vrf_proof=proof,
-            vrf_output=verify(self.voter.vrf.public, alpha, proof),
+        return await service.build(
+            Assignment(
+                parent=request.parent,
+                view=request.view,
+                timestamp=max(earliest, self.settings.wall_clock()),
+                author=self.voter.account,
+                vrf_proof=proof,
+                vrf_output=verify(self.voter.vrf.public, alpha, proof),
+            )
         )
-        try:
-            imported = await service.build(assignment)
-        except (UnknownBlock, UnknownState, TooManyUnfinalized) as error:
-            _log.warning("view=%d not proposed: %s, %s", request.view, error.reason, error)
-            return
-        await service.save_pending(imported.hash)
-        await epoch.inbox_send.send(Proposed(request.view, imported.hash))
 
     async def _verify(self, epoch: _Epoch, request: RequestVerification) -> None:
         proposal = request.proposal
-        imported = await self._get(proposal.block)
+        imported = await self._get_proposed(proposal)
         is_valid = imported is not None and self._is_as_proposed(epoch, request, imported)
         if is_valid:
+            # Perhaps it was held already, but only in memory.
             await self.service.save_pending(proposal.block)
         await epoch.inbox_send.send(Verified(proposal.view, proposal.block, is_valid))
+
+    async def _get_proposed(self, proposal: Proposal) -> Imported | None:
+        """Return a proposed block, held, or None if it is invalid or cannot be had."""
+        block: Block | None = None
+        imported = self.service.chain.find_imported(proposal.block)
+        if imported is None:
+            # A liar may propose what it sends to nobody, view after view.
+            with trio.move_on_after(PROPOSAL_WAIT / MILLIS):
+                block = await self.network.fetch(proposal.block)
+        # The parent is held, so a block on another one is a lie, and its ancestors need no asking.
+        if block is not None and block.header.parent_hash == proposal.parent:
+            imported = await self._take(block)
+        return imported
 
     def _is_as_proposed(
         self, epoch: _Epoch, request: RequestVerification, imported: Imported
@@ -444,17 +476,23 @@ class ConsensusDriver:
             block_hash = block.header.parent_hash
         imported = chain.find_imported(block_hash)
         for block in reversed(missing):
-            try:
-                imported = await self.service.take(block)
-                await self.service.save_pending(imported.hash)
-            except InvalidBlock as error:
-                _log.warning(
-                    "height=%d invalid block: %s, %s", block.header.height, error.reason, error
-                )
+            imported = await self._take(block)
+            if imported is None:
                 return None
-            except (UnknownBlock, UnknownState, UnknownEpoch, TooManyUnfinalized) as error:
-                _log.info("height=%d not taken: %s", block.header.height, error.reason)
-                return None
+        return imported
+
+    async def _take(self, block: Block) -> Imported | None:
+        """Hold a block whose parent is held, in memory and on disk; return None if that fails."""
+        try:
+            imported = await self.service.take(block)
+        except InvalidBlock as error:
+            height = block.header.height
+            _log.warning("height=%d invalid block: %s, %s", height, error.reason, error)
+            return None
+        except NOT_TAKEN as error:
+            _log.info("height=%d not taken: %s", block.header.height, error.reason)
+            return None
+        await self.service.save_pending(imported.hash)
         return imported
 
     async def _finalize_delivered(self, epoch: _Epoch) -> None:
