@@ -1,11 +1,13 @@
 """The consensus journal on disk.
 
 Invariants: when ``append`` of a promise returns, it is on disk; a torn last frame is cut off
-before anything follows it; the file is rewritten whole, aside and renamed, never in place.
+before anything follows it; the file is rewritten whole, aside and renamed, never in place; after
+a failed write nothing more is written, since nobody knows what of it is on disk.
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -33,15 +35,18 @@ class JournalFile:
         Raises: JournalDamaged, JournalUnusable.
         """
         self.path = path
+        self._has_failed = False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             data = path.read_bytes() if path.exists() else b""
             kept = replay(data)
             self.records: tuple[Record, ...] = kept.records
-            self._descriptor = self._opened(path)
+            self._descriptor = _opened(path)
             if kept.is_torn:
                 os.ftruncate(self._descriptor, kept.length)
-                os.fsync(self._descriptor)
+            # Also a whole file may not be on disk yet, if the machine stopped and not the node.
+            os.fsync(self._descriptor)
+            _sync_folder(path.parent)
             self._size = self._rewritten_at = kept.length
         except OSError as error:
             raise JournalUnusable(f"{path}: {error.strerror}") from error
@@ -53,14 +58,10 @@ class JournalFile:
         Raises: JournalUnusable.
         """
         data = b"".join(encode_frame(record) for record in records)
-        try:
-            written = os.write(self._descriptor, data)
-            if written != len(data):
-                raise JournalUnusable(f"{self.path}: {written} of {len(data)} bytes written")
+        with self._failing_for_good():
+            _write_all(self._descriptor, data)
             if not all(isinstance(record, Certificate) for record in records):
                 os.fdatasync(self._descriptor)
-        except OSError as error:
-            raise JournalUnusable(f"{self.path}: {error.strerror}") from error
         self._size += len(data)
 
     @property
@@ -73,24 +74,24 @@ class JournalFile:
 
         ``records`` are by default those in the file. Raises: JournalUnusable, JournalDamaged.
         """
-        try:
+        with self._failing_for_good():
             if records is None:
                 records = replay(self.path.read_bytes()).records
             kept = compact(records)
+            data = b"".join(encode_frame(record) for record in kept)
             aside = self.path.with_suffix(".new")
             aside.unlink(missing_ok=True)
-            descriptor = self._opened(aside)
-            data = b"".join(encode_frame(record) for record in kept)
-            os.write(descriptor, data)
-            os.fsync(descriptor)
-            aside.rename(self.path)
-            folder = os.open(self.path.parent, os.O_RDONLY)
-            os.fsync(folder)
-            os.close(folder)
-        except OSError as error:
-            raise JournalUnusable(f"{self.path}: {error.strerror}") from error
-        os.close(self._descriptor)
-        self._descriptor = descriptor
+            descriptor = _opened(aside)
+            try:
+                _write_all(descriptor, data)
+                os.fsync(descriptor)
+                aside.rename(self.path)
+            except OSError:
+                os.close(descriptor)
+                raise
+            os.close(self._descriptor)
+            self._descriptor = descriptor
+            _sync_folder(self.path.parent)
         self._size = self._rewritten_at = len(data)
         self.records = kept
 
@@ -109,6 +110,32 @@ class JournalFile:
     ) -> None:
         self.close()
 
-    @staticmethod
-    def _opened(path: Path) -> int:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, FILE_MODE)
+    @contextmanager
+    def _failing_for_good(self) -> Iterator[None]:
+        if self._has_failed:
+            raise JournalUnusable(f"{self.path}: an earlier write failed; restart the node")
+        try:
+            yield
+        except OSError as error:
+            self._has_failed = True
+            raise JournalUnusable(f"{self.path}: {error.strerror}") from error
+
+
+def _opened(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, FILE_MODE)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    """Write everything: a disk that fills up takes a part and says so only the next time."""
+    written = 0
+    while written < len(data):
+        written += os.write(descriptor, data[written:])
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable: a new file without its name is lost all the same."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
