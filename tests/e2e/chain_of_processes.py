@@ -1,0 +1,135 @@
+"""Real nodes as processes on loopback, for tests that kill them."""
+
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from consensus.journal import replay
+from consensus.simplex.messages import Certificate, Finalize, Notarize, Nullify, Proposal
+from consensus.simplex.pledges import Floor, Record
+from node.client.endpoint import Endpoint
+from node.client.node_client import NodeClient
+from node.data_folder import DataFolder
+from node.devnet.plan import LOOPBACK, DevnetPlan, make_plan
+from node.devnet.processes import NodeProcess, stop_all
+from node.service import wall_clock
+from primitives.errors import LoopinError
+from primitives.types import Digest, Height, Millis
+
+LOOK_SECONDS = 0.2
+PATIENCE_SECONDS = 120.0
+"""For any one thing to happen; generous, since the machine may be busy with other tests."""
+
+
+class ChainOfProcesses:
+    """A devnet under a test's control."""
+
+    def __init__(self, plan: DevnetPlan) -> None:
+        self.plan = plan
+        self.nodes = [NodeProcess(node, plan) for node in plan.nodes]
+
+    def client(self, node: NodeProcess) -> NodeClient:
+        """Return a client of one node."""
+        return NodeClient(Endpoint.parse(f"http://{LOOPBACK}:{node.plan.rpc_port}"))
+
+    async def final(self, node: NodeProcess) -> int:
+        """Return a node's final height, or -1 if it does not answer."""
+
+        def ask() -> int:
+            try:
+                with self.client(node) as client:
+                    return client.header(client.final_hash()).header.height
+            except LoopinError:
+                return -1
+
+        return await trio.to_thread.run_sync(ask)
+
+    async def finals(self) -> list[int]:
+        """Return the final heights of the nodes that run and answer."""
+        heights = [await self.final(node) for node in self.nodes]
+        return [height for height in heights if height >= 0]
+
+    async def wait_final(self, height: int, nodes: Sequence[NodeProcess]) -> None:
+        """Wait until all of ``nodes`` have a final block at ``height``."""
+        for node in nodes:
+            await wait_until(partial(self._has_final, node, height), node.plan.name)
+
+    async def _has_final(self, node: NodeProcess, height: int) -> bool:
+        return await self.final(node) >= height
+
+    def final_hashes(self, node: NodeProcess, heights: Sequence[int]) -> list[Digest | None]:
+        """Return a node's final blocks at some heights."""
+        with self.client(node) as client:
+            return [client.hash_at(Height(height)) for height in heights]
+
+    def journal(self, node: NodeProcess) -> tuple[Record, ...]:
+        """Return what a stopped node has promised."""
+        path = DataFolder(node.plan.folder, self.plan.spec.id).journal
+        return replay(path.read_bytes()).records
+
+
+async def wait_until(holds: Callable[[], Awaitable[bool]], what: str) -> None:
+    """Look again and again until ``holds`` does; fail after a long time."""
+    with trio.move_on_after(PATIENCE_SECONDS):
+        while True:
+            if await holds():
+                return
+            await trio.sleep(LOOK_SECONDS)
+    raise AssertionError(f"waited {PATIENCE_SECONDS} s in vain: {what}")
+
+
+@asynccontextmanager
+async def running_chain(
+    folder: Path, *, validators: int, followers: int = 0, interval: int = 500
+) -> AsyncIterator[ChainOfProcesses]:
+    """Start a chain, give it once every node has a final block, and end it."""
+    plan = make_plan(
+        folder,
+        validators=validators,
+        followers=followers,
+        base_port=free_ports(3 * (validators + followers)),
+        block_interval=Millis(interval),
+        genesis_time=wall_clock(),
+    )
+    chain = ChainOfProcesses(plan)
+    try:
+        for node in chain.nodes:
+            await node.start()
+        await chain.wait_final(1, chain.nodes)
+        yield chain
+    finally:
+        await stop_all(chain.nodes)
+
+
+def free_ports(count: int) -> int:
+    """Return the first of ``count`` neighbouring ports that nobody uses now."""
+    for first in range(31_000, 60_000, count):
+        if all(_is_free(port) for port in range(first, first + count)):
+            return first
+    raise AssertionError("no free ports")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return probe.connect_ex((LOOPBACK, port)) != 0
+
+
+def contradictions(records: Sequence[Record]) -> Iterator[str]:
+    """Yield every pair of promises in one journal that no honest validator makes."""
+    seen: dict[tuple[str, int, int], Record] = {}
+    for record in records:
+        if isinstance(record, Floor | Certificate):
+            continue
+        kind = type(record).__name__
+        earlier = seen.setdefault((kind, record.epoch, record.view), record)
+        if isinstance(record, Proposal | Notarize | Finalize) and earlier != record:
+            yield f"two of {kind} in epoch {record.epoch}, view {record.view}"
+        if isinstance(record, Nullify | Finalize):
+            other = "Finalize" if kind == "Nullify" else "Nullify"
+            if (other, record.epoch, record.view) in seen:
+                yield f"nullified and finalized view {record.view}"
