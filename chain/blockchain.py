@@ -89,6 +89,8 @@ class Blockchain:
         # Pinned, so that the write of the next final block shows in no state before it counts.
         self.unfinalized = Unfinalized(store.pinned(), head.hash)
         self._imported: dict[Digest, Imported] = {}
+        self._saved: set[Digest] = set()
+        """Unfinalized blocks that are on disk already."""
 
     # Reading
 
@@ -216,8 +218,9 @@ class Blockchain:
     def save_pending(self, block_hash: Digest) -> None:
         """Put a held block where a crash cannot take it. Safe in a worker thread."""
         imported = self._imported.get(block_hash)
-        if imported is not None:
+        if imported is not None and block_hash not in self._saved:
             self.store.save_pending(imported.header.height, block_hash, imported.block.encode())
+            self._saved.add(block_hash)
 
     def pending_blocks(self) -> list[Block]:
         """Return the blocks that were held before a restart, lowest first."""
@@ -253,6 +256,7 @@ class Blockchain:
         abandoned = self.unfinalized.finalize(imported.hash, self.store.pinned())
         for gone in (imported.hash, *abandoned):
             del self._imported[gone]
+        self._saved &= self._imported.keys()
         self.final, self.final_hash = imported.header, imported.hash
         return Finalized(
             header=imported.header,

@@ -103,7 +103,7 @@ class ExtrinsicIntake:
 
     async def verify(self, extrinsics: Sequence[bytes]) -> bool:
         """Return whether all signatures of decoded extrinsics, of a block say, are valid."""
-        return all(await self._checker.check(extrinsics))
+        return all(await self._checker.check(extrinsics, is_urgent=True))
 
     def _decode(self, encoded: bytes) -> ReadyExtrinsic | LoopinError:
         try:

@@ -1,5 +1,7 @@
 """Telling whoever watches an extrinsic what becomes of it."""
 
+from collections.abc import Iterable
+
 from chain.blockchain import Finalized
 from chain.mempool import Change, Status
 from node.chain_service import NewBest
@@ -56,10 +58,7 @@ class ExtrinsicWatch:
 
     def on_new_best(self, news: NewBest) -> None:
         """Take news of a new best block."""
-        for gone in news.retracted:
-            for extrinsic_hash in self._in_block.pop(gone, ()):
-                status = ExtrinsicStatus(StatusKind.RETRACTED, gone)
-                self._tell(extrinsic_hash, status, is_last=False)
+        self._retract(news.retracted)
         if not self._feeds:
             return
         watched = [known for known in news.imported.extrinsic_hashes if known in self._feeds]
@@ -72,14 +71,19 @@ class ExtrinsicWatch:
     def on_final(self, finalized: Finalized) -> None:
         """Take news of a final block."""
         self._in_block.pop(finalized.hash, None)
-        for gone in finalized.abandoned:
-            self._in_block.pop(gone, None)
+        self._retract(finalized.abandoned)
         if not self._feeds:
             return
         for extrinsic_hash in finalized.extrinsic_hashes:
             if extrinsic_hash in self._feeds:
                 status = ExtrinsicStatus(StatusKind.FINALIZED, finalized.hash)
                 self._tell(extrinsic_hash, status, is_last=True)
+
+    def _retract(self, blocks: Iterable[Digest]) -> None:
+        for gone in blocks:
+            for extrinsic_hash in self._in_block.pop(gone, ()):
+                status = ExtrinsicStatus(StatusKind.RETRACTED, gone)
+                self._tell(extrinsic_hash, status, is_last=False)
 
     def _tell(self, extrinsic_hash: Digest, status: ExtrinsicStatus, *, is_last: bool) -> None:
         for feed in self._feeds.get(extrinsic_hash, ()):
