@@ -159,6 +159,14 @@ def test_the_logarithm_of_the_price_stays_in_its_range(start: OctavesQ32, averag
     assert abs(moved - start) <= RATES.clamp_q32
 
 
+def test_at_the_ends_of_its_range_the_price_stays_and_comes_back() -> None:
+    lowest = step_octaves(RATES, OCTAVES_MIN, average_q32=0, target_q16=49_152)
+    highest = step_octaves(RATES, OCTAVES_MAX, average_q32=ONE_Q32, target_q16=49_152)
+
+    assert (lowest, highest) == (OCTAVES_MIN, OCTAVES_MAX)
+    assert step_octaves(RATES, lowest, average_q32=ONE_Q32, target_q16=49_152) > OCTAVES_MIN
+
+
 def test_the_worst_case_counts_every_period_that_can_begin() -> None:
     start = OctavesQ32(0)
 

@@ -326,6 +326,17 @@ def test_a_cost_or_value_beyond_an_amount_is_an_error_and_not_a_wrap() -> None:
         value_of_top(DEFAULT_CURVE, market, leased, DURATION_MAX)
 
 
+def test_the_largest_amount_is_still_paid_and_one_more_is_refused() -> None:
+    """With nothing but the floor the cost is price * units * blocks: 2**64 - 1, then 2**64."""
+    flat = replace(DEFAULT_CURVE, floor_q16=ONE_Q16)
+    market = Market(Units(0), UNITS_MAX, UNITS_MAX, PriceQ32(65_537 << 32))
+    dearer = replace(market, base_price=PriceQ32(1 << 52))
+
+    assert cost(flat, market, Units(4_294_967_297), Blocks(65_535)) == UINT64_MAX
+    with pytest.raises(QuoteOverflow):
+        cost(flat, dearer, Units(1 << 30), Blocks(1 << 14))
+
+
 def test_an_intermediate_beyond_256_bits_is_an_error() -> None:
     steep = Curve(exponent=3, floor_q16=0, target_q16=1, virtual_depth=Units(0))
     market = Market(Units(UNITS_MAX - 1), UNITS_MAX, Units(1), PRICE_MAX)
