@@ -7,6 +7,7 @@ beside any value and is no part of the spec.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from primitives.types import (
     PublicKey,
     VotingPower,
 )
+from primitives.vrf import InvalidVrfKey, validate_public_key
 from runtime import runtime
 from runtime.fees import PPB
 
@@ -37,7 +39,17 @@ BOOT_NODES_MAX = 64
 EPOCH_LENGTH_MAX = 10**6
 BLOCK_LENGTH_MAX = BLOCK_BYTES_MAX - (1 << 16)
 """Leaves room for the header and the lengths of the extrinsics."""
+TEXT_MAX = 256
+GENESIS_TIME_MAX = 253_402_300_800_000
+"""The year 10000; it leaves room above for every later block."""
+EXTRINSIC_LENGTH_MIN = 256
+"""Enough for the inherents, without which there is no block, and for a transfer."""
+BLOCK_WEIGHT_MIN = 1_000_000
 _MINUTE = 60_000
+_DECIMAL = re.compile(r"0|[1-9][0-9]{0,19}")
+_HEX = re.compile(r"0x[0-9a-f]{64}")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_BOOT_NODE = re.compile(r"(/[a-z0-9]+/[^/\s]+)+/p2p/[1-9A-HJ-NP-Za-km-z]{32,64}")
 
 
 class InvalidSpec(ConfigError):
@@ -148,8 +160,12 @@ def validate_spec(spec: ChainSpec) -> None:
     _require(spec.chain_type in CHAIN_TYPES, "chain_type", f"one of {', '.join(CHAIN_TYPES)}")
     is_name = spec.id != "" and all(c.isascii() and (c.isalnum() or c in "-_") for c in spec.id)
     _require(is_name and len(spec.id) <= 64, "id", "1 to 64 letters, digits, - and _")
+    _require(spec.name != "", "name", "a text that is not empty")
     _require(spec.ss58_prefix < 16384, "ss58_prefix", "at most 16383")
+    is_symbol = 1 <= len(spec.token_symbol) <= 12 and spec.token_symbol.isalnum()
+    _require(is_symbol and spec.token_symbol.isascii(), "token_symbol", "1 to 12 letters or digits")
     _require(spec.token_decimals <= 18, "token_decimals", "at most 18")
+    _require(spec.genesis_time <= GENESIS_TIME_MAX, "genesis_time", f"at most {GENESIS_TIME_MAX}")
     _require(any(spec.genesis_randomness), "genesis_randomness", "not all zero")
     _validate_consensus(spec.consensus)
     _validate_runtime(spec.runtime)
@@ -172,11 +188,14 @@ def _validate_runtime(config: runtime.Config) -> None:
     _require(1 <= system.spec_version < 2**32, f"{at}.spec_version", "1 to 2**32 - 1")
     fits = 1024 <= system.block_length_max <= BLOCK_LENGTH_MAX
     _require(fits, f"{at}.block_length_max", f"1024 to {BLOCK_LENGTH_MAX}")
-    fits = 1 <= system.extrinsic_length_max <= min(EXTRINSIC_BYTES_MAX, system.block_length_max)
-    _require(fits, f"{at}.extrinsic_length_max", f"1 to {EXTRINSIC_BYTES_MAX}, and within a block")
+    longest = min(EXTRINSIC_BYTES_MAX, system.block_length_max)
+    fits = EXTRINSIC_LENGTH_MIN <= system.extrinsic_length_max <= longest
+    wanted = f"{EXTRINSIC_LENGTH_MIN} to {EXTRINSIC_BYTES_MAX}, and within a block"
+    _require(fits, f"{at}.extrinsic_length_max", wanted)
     _require(system.extrinsic_weight >= 1, f"{at}.extrinsic_weight", "at least 1")
-    roomy = 10 * system.extrinsic_weight <= system.block_weight_max <= 60 * PPB
-    _require(roomy, f"{at}.block_weight_max", "at least 10 extrinsic weights, at most 60 s")
+    lightest = max(BLOCK_WEIGHT_MIN, 10 * system.extrinsic_weight)
+    roomy = lightest <= system.block_weight_max <= 60 * PPB
+    _require(roomy, f"{at}.block_weight_max", "1 ms and 10 extrinsic weights to 60 s")
     deposit = config.balances.existential_deposit
     _require(deposit >= 1, "runtime.balances.existential_deposit", "at least 1")
     at = "runtime.fees"
@@ -201,12 +220,28 @@ def _validate_accounts(spec: ChainSpec) -> None:
         _require(endowment.amount >= deposit, where, f"at least {deposit}, the existential deposit")
     total = sum(endowment.amount for endowment in spec.balances)
     _require(total <= UINT64_MAX, "balances", f"at most {UINT64_MAX} base units together")
+    _validate_validators(spec)
+    _require(len(spec.boot_nodes) <= BOOT_NODES_MAX, "boot_nodes", f"at most {BOOT_NODES_MAX}")
+    for index, address in enumerate(spec.boot_nodes):
+        is_address = _BOOT_NODE.fullmatch(address) is not None
+        _require(is_address, f"boot_nodes[{index}]", "a multiaddress that ends in /p2p/<peer id>")
+
+
+def _validate_validators(spec: ChainSpec) -> None:
     _require(1 <= len(spec.validators) <= VALIDATORS_MAX, "validators", f"1 to {VALIDATORS_MAX}")
     try:
         spec.power_table()
     except InvalidPowerTable as error:
         raise InvalidSpec(f"validators: {error}") from error
-    _require(len(spec.boot_nodes) <= BOOT_NODES_MAX, "boot_nodes", f"at most {BOOT_NODES_MAX}")
+    peers = {member.peer_key for member in spec.validators}
+    _require(len(peers) == len(spec.validators), "validators", "each with a peer_key of its own")
+    for index, member in enumerate(spec.validators):
+        for name in ("consensus_key", "vrf_key", "peer_key"):
+            try:
+                validate_public_key(getattr(member, name))
+            except InvalidVrfKey as error:
+                where = f"validators[{index}].{name}"
+                raise InvalidSpec(f"{where}: must be an ed25519 key, this is {error}") from error
 
 
 def _require(holds: bool, where: str, wanted: str) -> None:  # noqa: FBT001 - reads as a sentence
@@ -236,16 +271,16 @@ class _Reader:
             item = get_args(kind)[0]
             return tuple(self.read(item, v, f"{where}[{i}]") for i, v in enumerate(plain))
         if kind in (Balance, VotingPower):
-            if not isinstance(plain, str) or not plain.isdecimal() or not plain.isascii():
+            if not isinstance(plain, str) or not _DECIMAL.fullmatch(plain):
                 raise InvalidSpec(f"{where}: an amount in base units as a decimal string is wanted")
-            return self._in_range(int(plain[:40]), where)
+            return self._in_range(int(plain), where)
         if kind is AccountId:
             return self._read_address(plain, where)
         if kind in (Digest, PublicKey):
             return _read_hex(plain, where)
         if kind is str:
-            if not isinstance(plain, str) or len(plain.encode()) > 256:
-                raise InvalidSpec(f"{where}: a text of at most 256 bytes is wanted")
+            if not isinstance(plain, str) or _SURROGATE.search(plain) or len(plain) > TEXT_MAX:
+                raise InvalidSpec(f"{where}: a text of at most {TEXT_MAX} characters is wanted")
             return plain
         if type(plain) is not int:
             raise InvalidSpec(f"{where}: a whole number is wanted")
@@ -281,12 +316,9 @@ class _Reader:
 
 
 def _read_hex(plain: Any, where: str) -> bytes:
-    try:
-        if isinstance(plain, str) and plain.startswith("0x") and len(plain) == 66:
-            return bytes.fromhex(plain[2:])
-    except ValueError:
-        pass
-    raise InvalidSpec(f"{where}: 32 bytes as 0x and 64 hex digits are wanted")
+    if not isinstance(plain, str) or not _HEX.fullmatch(plain):
+        raise InvalidSpec(f"{where}: 32 bytes as 0x and 64 lower-case hex digits are wanted")
+    return bytes.fromhex(plain[2:])
 
 
 def _plain(value: Any) -> Plain:
