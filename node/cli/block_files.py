@@ -34,7 +34,14 @@ class Pruned(LoopinError):
 
 @click.command(epilog="Example: loopin chain export blocks.loopin")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--from", "first", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option(
+    "--from",
+    "first",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Height of the first block.",
+)
 @click.option("--to", "last", type=click.IntRange(min=1), help="By default the last final block.")
 @base_path_option("Read the folder of a stopped node instead of asking one that runs.")
 @chain_id_option

@@ -17,8 +17,9 @@ from node.client.node_client import KnownHeader, NodeClient, hex_of
 from node.rpc.json_types import Json, JsonObject
 from primitives.errors import LoopinError
 from primitives.ss58 import encode_address
-from primitives.types import Digest, Height
+from primitives.types import GENESIS_HEIGHT, Digest, Height
 
+_NOTHING_DONE: JsonObject = {"error": None, "fee": "0", "weight": 0, "events": []}
 _HEIGHT = re.compile(r"[0-9]{1,19}")
 
 
@@ -46,7 +47,9 @@ def chain() -> None:
 def head(output: Output, *, url: str) -> None:
     """Show the best and the last final block."""
     with connect(url) as client:
-        best, final = client.header(), client.header(client.final_hash())
+        # In this order: the final block never overtakes the best one that is asked for later.
+        final = client.header(client.final_hash())
+        best = client.header()
         version = str(client.call("system_version"))
         document: JsonObject = {
             "chain": client.chain_name,
@@ -82,6 +85,9 @@ def block(output: Output, *, which: str | None, url: str) -> None:
                 f"the node does not have the block {which or hex_of(wanted)}: it may be pruned "
                 "(run a node with --pruning archive), or on another chain"
             )
+        if found.header.height == GENESIS_HEIGHT and not receipts:
+            # Nothing was executed to make the genesis block.
+            receipts = [_NOTHING_DONE, _NOTHING_DONE]
         if len(receipts) != len(found.extrinsics) + 2:
             raise BadAnswer("the block has another number of receipts than extrinsics")
         shown = Shown(client)

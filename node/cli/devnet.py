@@ -31,7 +31,9 @@ class DevnetFailed(LoopinError):
 
 
 @click.command()
-@click.option("--validators", type=click.IntRange(1, 32), default=4, show_default=True)
+@click.option(
+    "--validators", type=click.IntRange(1, 32), default=4, show_default=True, help="How many."
+)
 @click.option("--followers", type=click.IntRange(0, 31), default=0, help="Nodes that do not vote.")
 @click.option(
     "--folder",

@@ -54,7 +54,13 @@ def genesis() -> None:
 @click.option("--preset", type=click.Choice(list(PRESETS)), help="A ready spec, as it is.")
 @click.option("--id", "chain_id", help="Names the chain's folders: letters, digits, - and _.")
 @click.option("--name", help="Name for people; by default the id.")
-@click.option("--chain-type", type=click.Choice(CHAIN_TYPES), default="local", show_default=True)
+@click.option(
+    "--chain-type",
+    type=click.Choice(CHAIN_TYPES),
+    default="local",
+    show_default=True,
+    help="What wallets call the chain; keys that everybody knows are not for live ones.",
+)
 @click.option(
     "--validator",
     "names",

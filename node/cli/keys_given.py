@@ -22,7 +22,7 @@ from primitives.account_file import (
 from primitives.crypto import KeyPair
 from primitives.derivation import URI_CHARS_MAX, derive_key_pair
 from primitives.errors import ConfigError
-from primitives.ss58 import decode_account
+from primitives.ss58 import InvalidAddress, decode_account
 from primitives.types import AccountId
 
 PASSWORD_BYTES_MAX = 4096
@@ -35,6 +35,10 @@ class SecretOnCommandLine(ConfigError):
 
 class PasswordMissing(ConfigError):
     """No password was given, and there is no terminal to ask for one."""
+
+
+class NotAnAccount(ConfigError):
+    """The text names no account of this network; most often a character was mistyped."""
 
 
 class FileUnreadable(ConfigError):
@@ -62,11 +66,17 @@ def dev_key_pair(text: str) -> KeyPair:
 def account_given(text: str, prefix: int) -> AccountId:
     """Return the account of an address, or of a development key such as ``//Bob``.
 
-    Raises: InvalidAddress, WrongNetwork, InvalidSecretUri.
+    Raises: NotAnAccount, InvalidSecretUri.
     """
     if is_dev_uri(text):
         return AccountId(derive_key_pair(text).public)
-    return decode_account(text, prefix)
+    try:
+        return decode_account(text, prefix)
+    except InvalidAddress as error:
+        # Not repeated: it may be a secret in the wrong place.
+        raise NotAnAccount(
+            f"an account is wanted, an address or //NAME; what was given is none: {error}"
+        ) from None
 
 
 def read_text_file(path: Path, bytes_max: int) -> str:

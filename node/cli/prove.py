@@ -10,13 +10,14 @@ from node.cli.connection import connect, url_option
 from node.cli.hashes import parse_hash
 from node.cli.keys_given import FileUnreadable, account_given, read_text_file
 from node.cli.output import Output, json_option, pass_output
+from node.cli.shown import Shown
 from node.client.answers import read_bytes, read_object
 from node.client.errors import BadAnswer
 from node.client.metadata import StorageItem
 from node.client.node_client import NodeClient, hex_of
 from node.rpc.json_types import JsonObject
-from primitives.codec import Description, encode
-from primitives.errors import ConfigError
+from primitives.codec import Description, decode, encode
+from primitives.errors import ConfigError, DecodeError
 from primitives.types import UINT64_MAX, Digest, StorageKey
 
 PROOF_FILE_BYTES_MAX = 1 << 20
@@ -56,6 +57,7 @@ def prove(
         storage_key = StorageKey(found.prefix + encode_key(found, key, client.token.ss58_prefix))
         block = client.final_hash() if at is None else parse_hash(at, "--at")
         read = fetch_proof(client, storage_key, block)
+        shown = shown_value(found, read.value, Shown(client))
     document = document_of(item, block, read)
     if file is not None:
         _write(file, document)
@@ -65,7 +67,7 @@ def prove(
             {
                 "block": hex_of(block),
                 "key": hex_of(read.key),
-                "value": "nothing" if read.value is None else hex_of(read.value),
+                "value": shown,
                 "proof": f"{len(read.proof)} bytes" + (f", in {file}" if file else ""),
             }
         ),
@@ -182,6 +184,17 @@ def _wanted(kind: Description) -> str:
             return "a whole number"
         case _:
             return "its canonical encoding as 0x-hex"
+
+
+def shown_value(item: StorageItem, value: bytes | None, shown: Shown) -> str:
+    """Return a stored value as people read it; its bytes if the metadata does not fit them."""
+    if value is None:
+        return "nothing"
+    try:
+        plain = decode(value, bytes_max=len(value))
+    except DecodeError:
+        return hex_of(value)
+    return shown.value_text(plain, item.value)
 
 
 def _write(file: Path, document: JsonObject) -> None:

@@ -12,8 +12,9 @@ from node.client.errors import BadAnswer
 from node.client.node_client import KnownHeader, NodeClient, hex_of
 from node.client.wallet import extrinsic_hash
 from node.rpc.json_types import Json, JsonObject
+from node.rpc.plain_json import plain_to_json
 from primitives.block import IMMORTAL, Extrinsic, Header
-from primitives.codec import Description
+from primitives.codec import Description, Plain
 from primitives.errors import DecodeError
 
 _SHOWN_CHARS_MAX = 200
@@ -122,6 +123,12 @@ class Shown:
         name = read_text(item.get("name"), "an event's name")
         fields = read_object(item.get("fields"), "an event's fields")
         return f"{name}({self._fields(fields, self._metadata.events.get(name, ()))})"
+
+    def value_text(self, value: Plain, kind: Description) -> str:
+        """Return a stored value on one line."""
+        if kind.get("type") == "amount" and isinstance(value, int):
+            return self.amount(value)
+        return _shortened(plain_to_json(value, kind, self._addresses))
 
     def amount(self, units: int) -> str:
         """Return an amount with its symbol."""

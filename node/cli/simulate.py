@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 @click.argument("experiment", required=False)
 @click.option("--all", "every", is_flag=True, help="Run every experiment.")
 @click.option("--list", "only_list", is_flag=True, help="List the experiments and stop.")
-@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Of what is drawn."
+)
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),

@@ -4,7 +4,7 @@ Invariants: a header is taken only if its hash is the one that was asked for, so
 stands for everything that its header says; nothing here holds a secret.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import TracebackType
@@ -30,7 +30,7 @@ from primitives.block import Block, Header
 from primitives.codec import ACCOUNT, AMOUNT
 from primitives.errors import DecodeError
 from primitives.ss58 import PREFIX_MAX
-from primitives.types import AccountId, Balance, Digest, Height, Nonce, SpecVersion, StorageKey
+from primitives.types import AccountId, Balance, Digest, Epoch, Height, Nonce, SpecVersion, StorageKey
 from runtime.balances import HOLD_REASON
 
 DECIMALS_MAX = 18
@@ -160,6 +160,18 @@ class NodeClient:
         if answer is None:
             return None
         return read_bytes(read_object(answer, "the finality").get("certificate"), "certificate")
+
+    def handovers(self, first: Epoch, count: int) -> list[bytes]:
+        """Return what proves the power tables after ``first`` and following epochs, as they come.
+
+        The list is shorter than ``count`` where the chain's last full epoch is reached.
+        """
+        calls: list[tuple[str, Sequence[Json]]] = [
+            ("chain_getHandover", [epoch]) for epoch in range(first, first + count)
+        ]
+        answers = self._http.call_many(calls)
+        ended = answers.index(None) if None in answers else len(answers)
+        return [read_bytes(answer, "a handover") for answer in answers[:ended]]
 
     # State
 
