@@ -18,7 +18,7 @@ from primitives.codec import U64, blob, struct
 from primitives.crypto import Purpose, keyed_hash
 from primitives.errors import DecodeError
 from primitives.power_table import POWER_TABLE, PowerTable
-from primitives.types import Digest, Epoch, StorageKey
+from primitives.types import Digest, Epoch, Height, StorageKey
 from runtime.session import Session, is_boundary
 
 PROOF_BYTES_MAX = 1 << 15
@@ -30,6 +30,22 @@ class NotFinal(DecodeError):
 
 class NotBoundary(DecodeError):
     """The header is not that of the epoch's last block."""
+
+
+class CheckpointMissed(DecodeError):
+    """The chain that was proven does not go through the trusted block: it is a fork, or a lie."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """An epoch's last block that the operator trusts, told by somebody they know.
+
+    Signatures of validators who have long left cost nothing to buy; a chain that was made of them
+    later does not go through a block that everybody knew at the time.
+    """
+
+    height: Height
+    hash: Digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,27 +76,54 @@ def table_key(epoch: Epoch) -> StorageKey:
 class TableChain:
     """The power tables from genesis on, one proven by the other."""
 
-    def __init__(self, genesis: Digest, table: PowerTable, epoch_length: int) -> None:
-        """Start in epoch 0, whose ``table`` the chain spec names."""
+    def __init__(
+        self,
+        genesis: Digest,
+        table: PowerTable,
+        epoch_length: int,
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
+        """Start in epoch 0, whose ``table`` the chain spec names.
+
+        Raises: NotBoundary if the checkpoint is no epoch's last block.
+        """
+        if checkpoint is not None and not is_boundary(checkpoint.height, epoch_length):
+            raise NotBoundary(f"checkpoint at {checkpoint.height}, epochs of {epoch_length}")
         self.genesis = genesis
         self.epoch = Epoch(0)
         self.table = table
-        self._epoch_length = epoch_length
+        self.epoch_length = epoch_length
+        self._checkpoint = checkpoint
+
+    @property
+    def last_height(self) -> Height:
+        """The height of the present epoch's boundary block."""
+        return Height((self.epoch + 1) * self.epoch_length)
+
+    @property
+    def has_passed_checkpoint(self) -> bool:
+        """Whether the trusted block, if there is one, lies in an epoch that was handed over."""
+        return self._checkpoint is None or self._checkpoint.height < self.last_height
 
     def advance(self, handover: Handover) -> Header:
         """Take the next epoch's table; return the boundary's header.
 
-        Raises: DecodeError, InvalidMessage, LoopinError of ``verify_read``.
+        What is refused changes nothing.
+        Raises: DecodeError, InvalidMessage, InvalidProof, WrongValue.
         """
         header = HEADER.decode(handover.header)
         self.verify_final(header, handover.certificate)
-        if not is_boundary(header.height, self._epoch_length):
-            raise NotBoundary(f"height {header.height}")
+        if header.height != self.last_height:
+            raise NotBoundary(f"height {header.height} where {self.last_height} ends the epoch")
+        trusted = self._checkpoint
+        if trusted is not None and header.height == trusted.height and header.hash != trusted.hash:
+            raise CheckpointMissed(f"height {header.height} is 0x{header.hash.hex()}")
         following = Epoch(self.epoch + 1)
         read = ReadProof(handover.header, table_key(following), handover.table, handover.proof)
         verify_read(keyed_hash(Purpose.HEADER, handover.header), read)
-        self.table = POWER_TABLE.decode(handover.table)
-        self.epoch = following
+        # Decoded before anything changes.
+        table = POWER_TABLE.decode(handover.table)
+        self.table, self.epoch = table, following
         return header
 
     def verify_final(self, header: Header, encoded: bytes) -> Certificate:

@@ -42,6 +42,7 @@ from primitives.errors import LoopinError
 from primitives.types import (
     AccountId,
     Digest,
+    Epoch,
     Height,
     Nonce,
     PublicKey,
@@ -153,7 +154,10 @@ class RpcBackend:
 
     def find_hash(self, height: Height) -> Digest | None:
         if height <= self._chain.final.height:
-            return self._chain.final_header_at(height).hash
+            try:
+                return self._chain.final_header_at(height).hash
+            except HistoryPruned:
+                return None  # below the snapshot from which this node started
         for imported in self._chain.path_to(self._parts.service.best):
             if imported.header.height == height:
                 return imported.hash
@@ -195,6 +199,9 @@ class RpcBackend:
         except HistoryPruned:
             return None
         return None
+
+    def find_handover(self, epoch: Epoch) -> bytes | None:
+        return self._chain.store.reads.find_handover(epoch)
 
     def event_fields(self, name: str) -> Sequence[Description] | None:
         return _EVENT_FIELDS.get(name)

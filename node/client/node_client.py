@@ -30,7 +30,16 @@ from primitives.block import Block, Header
 from primitives.codec import ACCOUNT, AMOUNT
 from primitives.errors import DecodeError
 from primitives.ss58 import PREFIX_MAX
-from primitives.types import AccountId, Balance, Digest, Epoch, Height, Nonce, SpecVersion, StorageKey
+from primitives.types import (
+    AccountId,
+    Balance,
+    Digest,
+    Epoch,
+    Height,
+    Nonce,
+    SpecVersion,
+    StorageKey,
+)
 from runtime.balances import HOLD_REASON
 
 DECIMALS_MAX = 18

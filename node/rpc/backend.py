@@ -19,6 +19,7 @@ from primitives.types import (
     AccountId,
     Balance,
     Digest,
+    Epoch,
     Height,
     Nonce,
     PublicKey,
@@ -125,6 +126,10 @@ class BlocksBackend(Protocol):
     def find_receipts(self, block: Digest) -> Sequence[Receipt] | None: ...
     def find_certificate(self, block: Digest) -> bytes | None:
         """Return the encoded certificate that made the block final, if it is."""
+        ...
+
+    def find_handover(self, epoch: Epoch) -> bytes | None:
+        """Return the encoded proof of the power table after ``epoch``, if that has ended."""
         ...
 
     def event_fields(self, name: str) -> Sequence[Description] | None:

@@ -113,6 +113,14 @@ class Chain:
         certificate = self._backend.find_certificate(block)
         return None if certificate is None else FinalizationView(block, certificate)
 
+    @method("chain_getHandover")
+    def get_handover(self, epoch: Epoch) -> bytes | None:
+        """Return what proves the power table after an epoch; null if the epoch has not ended.
+
+        Encoded; who follows these from epoch 0 on needs no trust in the node.
+        """
+        return self._backend.find_handover(epoch)
+
     @method("chain_getReceipts")
     async def get_receipts(
         self, block_hash: Digest | None = None

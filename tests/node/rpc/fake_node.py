@@ -156,6 +156,9 @@ class FakeNode:
     def find_certificate(self, block: Digest) -> bytes | None:
         return b"certificate" if block == self.final_hash() else None
 
+    def find_handover(self, epoch: Epoch) -> bytes | None:
+        return b"handover" if epoch == 0 else None
+
     def event_fields(self, name: str) -> Sequence[Description] | None:
         assert name == "balances.Transferred"
         return [
