@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import time
 
+from chain.equivocation import JUDGE
 from genesis.presets import small_runtime_config
 from primitives.block import IMMORTAL, encode_inherent, encode_signed
 from primitives.codec import ACCOUNT, AMOUNT
@@ -93,7 +94,7 @@ def execute(state: DictState, config: Config, body: list[ReadyExtrinsic]) -> Exe
         author=account(0),
         vrf_output=bytes(64),
     )
-    execution = BlockExecution(state, config, info)
+    execution = BlockExecution(state, config, info, JUDGE)
     execution.begin()
     for ready in body:
         execution.apply(ready)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from chain.branch_tree import BranchTree, Step
+from chain.equivocation import JUDGE
 from chain.handover import HANDOVER, Handover, table_key
 from chain.header_checks import EpochRules
 from chain.history import accounts_in_history, touched_accounts
@@ -153,7 +154,7 @@ class Blockchain:
             author=header.author,
             vrf_output=b"",
         )
-        return Runtime(Context(Overlay(self.state_after(block_hash)), info), self.config)
+        return Runtime(Context(Overlay(self.state_after(block_hash)), info), self.config, JUDGE)
 
     def trial_after(self, block_hash: Digest) -> BlockExecution:
         """Return an execution of a next block, to validate extrinsics against; never ended."""
@@ -168,7 +169,7 @@ class Blockchain:
             author=parent.author,
             vrf_output=b"",
         )
-        return BlockExecution(self.state_after(block_hash), self.config, info)
+        return BlockExecution(self.state_after(block_hash), self.config, info, JUDGE)
 
     def rules(self, epoch: Epoch, at: Digest) -> EpochRules:
         """Return what headers of ``epoch`` are checked against, from the state after block ``at``.

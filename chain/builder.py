@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from chain.blockchain import Blockchain, Imported
+from chain.equivocation import JUDGE
 from chain.slices import Slices
 from primitives.block import Block, Header, encode_inherent
 from primitives.errors import InvalidExtrinsic
@@ -63,7 +64,7 @@ def build_block(
     """
     chain.unfinalized.require_room(0)
     info = _info(chain, assignment)
-    execution = BlockExecution(chain.state_after(assignment.parent), chain.config, info)
+    execution = BlockExecution(chain.state_after(assignment.parent), chain.config, info, JUDGE)
     execution.begin()
     draft = _Draft(execution, [], [], [])
     draft.add(ReadyExtrinsic.decode(encode_inherent(["timestamp.set", assignment.timestamp])))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from chain.blockchain import Blockchain, Imported
+from chain.equivocation import JUDGE
 from chain.header_checks import EpochRules, validate_header
 from chain.slices import Slices
 from primitives.block import Block
@@ -87,7 +88,7 @@ def import_block(
         author=header.author,
         vrf_output=output,
     )
-    execution = BlockExecution(chain.state_after(parent_hash), chain.config, info)
+    execution = BlockExecution(chain.state_after(parent_hash), chain.config, info, JUDGE)
     executed = yield from _execute(execution, body.extrinsics)
     chain.unfinalized.require_room(len(executed.writes))
     receipts_root = merkle_root([receipt.encode() for receipt in executed.receipts])

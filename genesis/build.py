@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from chain.equivocation import JUDGE
 from chain.state_tree import StateTree
 from genesis.spec import ChainSpec
 from primitives.block import Block, Header
@@ -10,6 +11,7 @@ from primitives.types import GENESIS_EPOCH, GENESIS_HEIGHT, Digest, View
 from runtime.module import EMPTY_ACCOUNT, BlockInfo, Context
 from runtime.overlay import DictState, Overlay
 from runtime.runtime import Runtime
+from runtime.staking.module import GenesisBond
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +39,14 @@ def build_genesis(spec: ChainSpec) -> Genesis:
         vrf_output=b"",
     )
     overlay = Overlay(DictState())
-    runtime = Runtime(Context(overlay, info), spec.runtime)
+    runtime = Runtime(Context(overlay, info), spec.runtime, JUDGE)
     runtime.timestamp.build_genesis(spec.genesis_time)
     runtime.balances.build_genesis({item.account: item.amount for item in spec.balances})
     runtime.fees.build_genesis()
+    runtime.staking.build_genesis(
+        [GenesisBond(member.account, member.bond) for member in spec.validators]
+    )
+    runtime.rewards.build_genesis()
     runtime.session.build_genesis(spec.power_table(), spec.genesis_randomness)
     state = {key: value for key, value in sorted(overlay.writes.items()) if value is not None}
     for module in runtime.modules:

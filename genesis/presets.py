@@ -1,7 +1,7 @@
 """Chain specs made from a few choices: development chains, local test nets, a start for others."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from genesis.spec import ChainSpec, Consensus, Endowment, Member
 from primitives.derivation import derive_key_pair
@@ -10,17 +10,22 @@ from primitives.types import (
     Balance,
     Digest,
     Millis,
+    Operations,
     PublicKey,
     SpecVersion,
-    VotingPower,
     Weight,
 )
-from runtime import balances, fees, multisig, proxy, session, system
+from runtime import balances, fees, multisig, offences, proxy, rewards, session, system
+from runtime.power import ComputeGrant
 from runtime.runtime import Config
+from runtime.staking import records as staking
 
 LOOP = 10**9
 """Base units in one LOOP."""
 DEV_ENDOWMENT = 1_000_000 * LOOP
+DEV_BOND = 10_000 * LOOP
+DEV_OPERATIONS = Operations(10**13)
+"""Proven compute that every dev account and validator starts with."""
 DEV_NAMES = ("Alice", "Bob", "Charlie", "Dave", "Eve", "Ferdie")
 DEV_GENESIS_TIME = Millis(1_767_225_600_000)
 """2026-01-01T00:00Z."""
@@ -48,14 +53,14 @@ def dev_account(name: str) -> AccountId:
     return AccountId(derive_key_pair(f"//{name}").public)
 
 
-def dev_member(name: str, weight: int = 1) -> Member:
-    """Return ``//Alice`` or a friend as a genesis validator."""
+def dev_member(name: str, bond: int = DEV_BOND) -> Member:
+    """Return ``//Alice`` or a friend as a genesis validator; ``bond`` in base units."""
     seeds = dev_session_seeds(name)
     consensus, vrf, peer = (
         PublicKey(derive_key_pair("0x" + seed.hex()).public)
         for seed in (seeds.consensus, seeds.vrf, seeds.peer)
     )
-    return Member(dev_account(name), consensus, vrf, peer, VotingPower(weight))
+    return Member(dev_account(name), consensus, vrf, peer, Balance(bond))
 
 
 def small_runtime_config() -> Config:
@@ -82,6 +87,39 @@ def small_runtime_config() -> Config:
             deposit_base=Balance(LOOP), deposit_per_approval=Balance(LOOP // 10)
         ),
         proxy=proxy.Config(deposit_base=Balance(LOOP), deposit_per_entry=Balance(LOOP // 10)),
+        staking=staking.Config(
+            validator_bond_min=Balance(1000 * LOOP),
+            nominator_bond_min=Balance(10 * LOOP),
+            validators_max=64,
+            nominators_max=32,
+            chunks_max=16,
+            unbonding_epochs=6,
+            vesting_epochs=30,
+        ),
+        offences=offences.Config(
+            equivocation_ppb=50_000_000, reporter_ppb=100_000_000, jail_epochs=2
+        ),
+        rewards=small_rewards_config(),
+        compute=(),
+    )
+
+
+def small_rewards_config() -> rewards.Config:
+    """Return the rewards of development and local chains: a day's behaviour in an epoch."""
+    return rewards.Config(
+        pot=Balance(100_000_000 * LOOP),
+        half_life_epochs=1095,
+        operations_per_unit=10**9,
+        supply_base=10_000,
+        base_price_q32=10**6 << 32,
+        target_q16=3 << 14,
+        idle_ppb=500_000_000,
+        value_cap_ppb=500_000_000,
+        recycled_ppb=500_000_000,
+        recycle_shift=10,
+        author_ppb=100_000_000,
+        voter_ppb=100_000_000,
+        ramp_epochs=30,
     )
 
 
@@ -98,6 +136,8 @@ def build_spec(  # noqa: PLR0913 - the choices
     boot_nodes: Sequence[str] = (),
 ) -> ChainSpec:
     """Return the spec of a test chain whose ``endowed`` accounts hold a million LOOP each."""
+    proving = sorted({*endowed, *(member.account for member in validators)})
+    compute = tuple(ComputeGrant(account, DEV_OPERATIONS) for account in proving)
     return ChainSpec(
         id=id,
         name=name,
@@ -113,7 +153,7 @@ def build_spec(  # noqa: PLR0913 - the choices
             advance_timeout=Millis(block_interval + 3000),
             clock_drift_max=Millis(2000),
         ),
-        runtime=small_runtime_config(),
+        runtime=replace(small_runtime_config(), compute=compute),
         balances=tuple(Endowment(item, Balance(DEV_ENDOWMENT)) for item in sorted(set(endowed))),
         validators=tuple(sorted(validators, key=lambda member: member.account)),
         boot_nodes=tuple(boot_nodes),

@@ -25,18 +25,25 @@ from primitives.types import (
     Balance,
     Digest,
     Millis,
+    Operations,
     PublicKey,
     VotingPower,
 )
 from primitives.vrf import InvalidVrfKey, validate_public_key
 from runtime import runtime
 from runtime.fees import PPB
+from runtime.pools.pricing import ONE_Q16, ParameterOutOfRange
+from runtime.power import voting_power
+from runtime.rewards import Config as Rewards
+from runtime.staking.ledger import CHUNKS_MAX, NOMINATORS_MAX, VESTING_EPOCHS_MAX
+from runtime.staking.module import UNBONDING_EPOCHS_MAX
 
 SPEC_BYTES_MAX = 1 << 26
 ACCOUNTS_MAX = 1 << 20
 CHAIN_TYPES = ("development", "local", "live")
 BOOT_NODES_MAX = 64
 EPOCH_LENGTH_MAX = 10**6
+JAIL_EPOCHS_MAX = 10**6
 BLOCK_LENGTH_MAX = BLOCK_BYTES_MAX - (1 << 16)
 """Leaves room for the header and the lengths of the extrinsics."""
 TEXT_MAX = 256
@@ -84,7 +91,8 @@ class Member:
     consensus_key: PublicKey
     vrf_key: PublicKey
     peer_key: PublicKey
-    weight: VotingPower
+    bond: Balance
+    """At stake from genesis on, in base units; exists beside the account's balance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +122,15 @@ class ChainSpec:
 
     def power_table(self) -> PowerTable:
         """Return who votes in epoch 0."""
-        return PowerTable(
-            tuple(
-                Validator(m.account, m.consensus_key, m.vrf_key, m.weight, m.peer_key)
-                for m in self.validators
+        granted = {grant.account: grant.operations for grant in self.runtime.compute}
+
+        def entry(member: Member) -> Validator:
+            weight = voting_power(member.bond, granted.get(member.account, Operations(0)))
+            return Validator(
+                member.account, member.consensus_key, member.vrf_key, weight, member.peer_key
             )
-        )
+
+        return PowerTable(tuple(entry(member) for member in self.validators))
 
     def to_json(self) -> str:
         """Return the text from which ``parse_spec`` makes an equal spec."""
@@ -208,6 +219,56 @@ def _validate_runtime(config: runtime.Config) -> None:
     _require(fees.fee_per_byte <= 10**9, f"{at}.fee_per_byte", "at most 10**9")
     length = config.session.epoch_length
     _require(1 <= length <= EPOCH_LENGTH_MAX, "runtime.session.epoch_length", "1 to 10**6")
+    _validate_staking(config)
+    _validate_rewards(config.rewards)
+    _validate_compute(config)
+
+
+def _validate_staking(config: runtime.Config) -> None:
+    staking, offences = config.staking, config.offences
+    at, least = "runtime.staking", staking.nominator_bond_min
+    _require(least >= 1, f"{at}.nominator_bond_min", "at least 1")
+    ordered = staking.validator_bond_min >= least
+    _require(ordered, f"{at}.validator_bond_min", "at least nominator_bond_min")
+    limits = {
+        "validators_max": VALIDATORS_MAX,
+        "nominators_max": NOMINATORS_MAX,
+        "chunks_max": CHUNKS_MAX,
+        "unbonding_epochs": UNBONDING_EPOCHS_MAX,
+        "vesting_epochs": VESTING_EPOCHS_MAX,
+    }
+    for name, highest in limits.items():
+        within = 1 <= getattr(staking, name) <= highest
+        _require(within, f"{at}.{name}", f"1 to {highest}")
+    at = "runtime.offences"
+    _require(offences.equivocation_ppb <= PPB, f"{at}.equivocation_ppb", "at most 10**9")
+    _require(offences.reporter_ppb < PPB, f"{at}.reporter_ppb", "below 10**9")
+    within = offences.jail_epochs <= JAIL_EPOCHS_MAX
+    _require(within, f"{at}.jail_epochs", f"at most {JAIL_EPOCHS_MAX}")
+
+
+def _validate_rewards(rewards: Rewards) -> None:
+    at = "runtime.rewards"
+    try:
+        rewards.parameters()
+    except ParameterOutOfRange as error:
+        raise InvalidSpec(f"{at}: {error}") from error
+    units = rewards.operations_per_unit >= 1
+    _require(units, f"{at}.operations_per_unit", "at least 1")
+    _require(1 <= rewards.target_q16 <= ONE_Q16, f"{at}.target_q16", f"1 to {ONE_Q16}")
+    shared = rewards.author_ppb + rewards.voter_ppb <= PPB
+    _require(shared, f"{at}.author_ppb", "with voter_ppb at most 10**9")
+    _require(1 <= rewards.ramp_epochs < 2**32, f"{at}.ramp_epochs", "1 to 2**32 - 1")
+
+
+def _validate_compute(config: runtime.Config) -> None:
+    grants = config.compute
+    accounts = [grant.account for grant in grants]
+    _require(len(grants) <= ACCOUNTS_MAX, "runtime.compute", f"at most {ACCOUNTS_MAX}")
+    wanted = "sorted by public key, each account once"
+    _require(accounts == sorted(set(accounts)), "runtime.compute", wanted)
+    total = sum(grant.operations for grant in grants)
+    _require(total <= UINT64_MAX, "runtime.compute", f"at most {UINT64_MAX} operations together")
 
 
 def _validate_accounts(spec: ChainSpec) -> None:
@@ -218,8 +279,11 @@ def _validate_accounts(spec: ChainSpec) -> None:
     for index, endowment in enumerate(spec.balances):
         where = f"balances[{index}].amount"
         _require(endowment.amount >= deposit, where, f"at least {deposit}, the existential deposit")
-    total = sum(endowment.amount for endowment in spec.balances)
-    _require(total <= UINT64_MAX, "balances", f"at most {UINT64_MAX} base units together")
+    bonds = sum(member.bond for member in spec.validators)
+    endowed = sum(endowment.amount for endowment in spec.balances)
+    total = endowed + bonds + spec.runtime.rewards.pot
+    wanted = f"with bonds and runtime.rewards.pot at most {UINT64_MAX} base units together"
+    _require(total <= UINT64_MAX, "balances", wanted)
     _validate_validators(spec)
     _require(len(spec.boot_nodes) <= BOOT_NODES_MAX, "boot_nodes", f"at most {BOOT_NODES_MAX}")
     for index, address in enumerate(spec.boot_nodes):
@@ -235,7 +299,16 @@ def _validate_validators(spec: ChainSpec) -> None:
         raise InvalidSpec(f"validators: {error}") from error
     peers = {member.peer_key for member in spec.validators}
     _require(len(peers) == len(spec.validators), "validators", "each with a peer_key of its own")
+    keys = [{m.consensus_key, m.vrf_key, m.peer_key} for m in spec.validators]
+    apart = len(set().union(*keys)) == sum(len(each) for each in keys)
+    _require(apart, "validators", "without a key in common")
+    staking = spec.runtime.staking
+    roomy = len(spec.validators) <= staking.validators_max
+    _require(roomy, "validators", f"at most {staking.validators_max}, as runtime.staking says")
     for index, member in enumerate(spec.validators):
+        enough = member.bond >= staking.validator_bond_min
+        least = f"at least {staking.validator_bond_min}, as runtime.staking says"
+        _require(enough, f"validators[{index}].bond", least)
         for name in ("consensus_key", "vrf_key", "peer_key"):
             try:
                 validate_public_key(getattr(member, name))

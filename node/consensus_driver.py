@@ -164,16 +164,21 @@ class ConsensusDriver:
         settings: Settings,
         *,
         network: Network,
-        voter: Voter | None,
+        find_voter: Callable[[PowerTable], Voter | None] | None,
         on_evidence: Callable[[Evidence], None] = lambda _: None,
         on_table: Callable[[PowerTable], None] = lambda _: None,
     ) -> None:
-        """``on_table`` is told who votes in each epoch that this node enters."""
+        """``find_voter`` says as whom the node votes under a table; without it, it follows.
+
+        ``on_table`` is told who votes in each epoch that this node enters.
+        """
         self.service = service
         self.journal = journal
         self.settings = settings
         self.network = network
-        self.voter = voter
+        self._find_voter = find_voter
+        self.voter: Voter | None = None
+        """As whom the node votes in the present epoch."""
         self._on_evidence = on_evidence
         self._on_table = on_table
         self._is_listening = False
@@ -235,22 +240,23 @@ class ConsensusDriver:
 
         Raises: JournalUnusable, WriteFailed, VotesElsewhere: the node must stop.
         """
-        if self.voter is not None and len(self.service.chain.rules_now().table) > 1:
+        table = self.service.chain.rules_now().table
+        if self._find_voter is not None and len(table) > 1:
             self._is_listening = True
             with trio.move_on_after(self.settings.listening / MILLIS):
-                await self._run_epochs(key=None)
+                await self._run_epochs(is_voting=False)
             self._is_listening = False
-            if self._votes_elsewhere:
+            if self._votes_elsewhere and self.voter is not None:
                 raise VotesElsewhere(
                     f"the consensus key {self.voter.consensus.public.hex()} votes on another "
                     "machine: stop that one, and bring its journal here, before you start this one"
                 )
             _log.info("listened=%dms nobody else votes with our key", self.settings.listening)
-        await self._run_epochs(key=self.voter.consensus if self.voter else None)
+        await self._run_epochs(is_voting=True)
 
-    async def _run_epochs(self, key: KeyPair | None) -> None:
+    async def _run_epochs(self, *, is_voting: bool) -> None:
         while True:
-            epoch = self._open_epoch(key)
+            epoch = self._open_epoch(is_voting=is_voting)
             self._epoch = epoch
             while self._heard and not self._is_listening:
                 epoch.inbox_send.send_nowait(self._heard.popleft())
@@ -273,11 +279,15 @@ class ConsensusDriver:
         if signer.consensus_key == self.voter.consensus.public and message not in self._said:
             self._votes_elsewhere = True
 
-    def _open_epoch(self, key: KeyPair | None) -> _Epoch:
+    def _open_epoch(self, *, is_voting: bool) -> _Epoch:
         """Set up the machine of the epoch of the block to come."""
         chain = self.service.chain
         rules = chain.rules_now()
         number = rules.epoch
+        self.voter = None if self._find_voter is None else self._find_voter(rules.table)
+        key = self.voter.consensus if is_voting and self.voter is not None else None
+        if is_voting and self._find_voter is not None:
+            _log.info("epoch=%d votes=%s", number, self.voter is not None)
         root_height = Height(rules.first_height - 1)
         root = chain.final_header_at(root_height)
         config = Config(

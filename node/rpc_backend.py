@@ -36,7 +36,7 @@ from node.rpc.feeds import Broadcast, Feed
 from node.rpc.json_types import Json
 from node.version import VERSION
 from primitives.block import EXTRINSIC_VERSION, Block, Header, Receipt, decode_receipts
-from primitives.codec import Description, encode
+from primitives.codec import Description
 from primitives.crypto import Purpose, keyed_hash
 from primitives.errors import LoopinError
 from primitives.types import (
@@ -54,6 +54,12 @@ from runtime.executive import ReadyExtrinsic
 from runtime.metadata import describe_runtime
 from runtime.queries import QUERIES
 from runtime.runtime import MODULES
+from runtime.session_keys import (
+    SET_KEYS_ARGUMENTS,
+    KeyProofs,
+    SessionKeys,
+    possession_message,
+)
 
 SPEC_NAME = "loopin"
 
@@ -74,6 +80,7 @@ class Parts:
     """The parts of a running node that the RPC reaches."""
 
     name: str
+    genesis_hash: Digest
     spec: ChainSpec
     is_validator: bool
     service: ChainService
@@ -274,10 +281,13 @@ class RpcBackend:
         candidates = islice(self._parts.mempool.candidates(frozenset()), count)
         return [entry.ready.extrinsic.encoded for entry in candidates]
 
-    def rotate_keys(self) -> bytes:
+    def rotate_keys(self, owner: AccountId) -> bytes:
+        message = possession_message(self._parts.genesis_hash, owner)
         keystore = self._parts.keystore
-        made = [keystore.generate(role).public for role in (Role.CONSENSUS, Role.VRF)]
-        return encode(list(made))
+        pairs = [*map(keystore.generate, (Role.CONSENSUS, Role.VRF)), keystore.only(Role.PEER)]
+        keys = SessionKeys(*(pair.public for pair in pairs))
+        proofs = KeyProofs(*(pair.sign(message) for pair in pairs))
+        return SET_KEYS_ARGUMENTS.encode((keys, proofs))
 
     def has_key(self, public_key: PublicKey, key_type: str) -> bool:
         if key_type not in Role.__members__.values():

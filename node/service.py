@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -22,7 +23,7 @@ from chain.store import Store
 from chain.store_schema import FinalizedBlock
 from consensus.simplex.config import Timing
 from genesis.build import Genesis, build_genesis
-from genesis.spec import ChainSpec, Member
+from genesis.spec import ChainSpec
 from node.block_exchange import BlockExchange
 from node.chain_service import ChainService
 from node.config import NetworkConfig, NodeConfig
@@ -50,7 +51,7 @@ from p2p.network import Network
 from primitives.block import encode_receipts
 from primitives.codec import encode
 from primitives.errors import ConfigError
-from primitives.power_table import PowerTable
+from primitives.power_table import PowerTable, Validator
 from primitives.types import Millis
 
 RETRY_DELAY = Millis(500)
@@ -116,19 +117,28 @@ def open_store(path: Path, spec: ChainSpec, genesis: Genesis, keep_blocks: int |
     return store
 
 
-def find_voter(spec: ChainSpec, keystore: Keystore) -> Voter:
-    """Return the validator of the spec whose keys are in the keystore. Raises: KeyMissing."""
-    for member in spec.validators:
+def find_voter(table: PowerTable, keystore: Keystore) -> Voter | None:
+    """Return the validator of an epoch's table whose keys are in the keystore, or None.
+
+    Raises: KeyUnreadable.
+    """
+    for member in table.validators:
         voter = _voter_of(member, keystore)
         if voter is not None:
             return voter
-    raise KeyMissing(
-        f"{keystore.folder} has no consensus and VRF key of any validator of this chain: "
-        "copy them there, or run without --validator"
-    )
+    return None
 
 
-def _voter_of(member: Member, keystore: Keystore) -> Voter | None:
+def require_keys(keystore: Keystore) -> None:
+    """Refuse to start a validator that could never vote. Raises: KeyMissing."""
+    if not (keystore.public_keys(Role.CONSENSUS) and keystore.public_keys(Role.VRF)):
+        raise KeyMissing(
+            f"{keystore.folder} has no consensus and VRF key: copy them there, make them with "
+            "`loopin key session --generate`, or run without --validator"
+        )
+
+
+def _voter_of(member: Validator, keystore: Keystore) -> Voter | None:
     consensus = keystore.find(Role.CONSENSUS, member.consensus_key)
     vrf = keystore.find(Role.VRF, member.vrf_key)
     return None if consensus is None or vrf is None else Voter(member.account, consensus, vrf)
@@ -154,7 +164,8 @@ class Core:
     folder: DataFolder
     keystore: Keystore
     journal: JournalFile
-    voter: Voter | None
+    voter: Callable[[PowerTable], Voter | None] | None
+    """As whom the node votes under a table; None for a follower."""
     service: ChainService
     mempool: Mempool
     intake: ExtrinsicIntake
@@ -182,6 +193,8 @@ async def run_node(
             open_signature_checker(genesis.hash, version, config.signature_workers)
         )
         keystore = Keystore(folder.keystore)
+        if config.is_validator:
+            require_keys(keystore)
         chain = Blockchain(store, config=spec.runtime, interval=spec.consensus.block_interval)
         watch = ExtrinsicWatch()
         mempool = Mempool(FinalizedJudge(chain), config.mempool, watch.on_change)
@@ -193,7 +206,7 @@ async def run_node(
             folder=folder,
             keystore=keystore,
             journal=journal,
-            voter=find_voter(spec, keystore) if config.is_validator else None,
+            voter=partial(find_voter, keystore=keystore) if config.is_validator else None,
             service=ChainService(chain, mempool, intake),
             mempool=mempool,
             intake=intake,
@@ -245,6 +258,7 @@ def _backend(core: Core, peers: Peers) -> RpcBackend:
     return RpcBackend(
         BackendParts(
             name=core.config.name,
+            genesis_hash=core.genesis.hash,
             spec=core.spec,
             is_validator=core.voter is not None,
             service=core.service,
@@ -287,7 +301,7 @@ def _driver(
         core.journal,
         settings,
         network=network,
-        voter=core.voter,
+        find_voter=core.voter,
         on_table=on_table,
     )
 

@@ -40,6 +40,7 @@ class Purpose:
     MERKLE_NODE = _purpose("merkle node")
     MERKLE_ROOT = _purpose("merkle root")
     VOTE = _purpose("vote")
+    KEY_POSSESSION = _purpose("key possession")
     POWER_TABLE = _purpose("power table")
     BEACON = _purpose("beacon")
     BEACON_INPUT = _purpose("beacon input")

@@ -30,6 +30,8 @@ Weight = NewType("Weight", int)
 """Cost of executing something, in nanoseconds on the reference machine."""
 VotingPower = NewType("VotingPower", int)
 """Weight of a validator's vote; only its ratio to the table's total means anything."""
+Operations = NewType("Operations", int)
+"""Arithmetic operations per proof window that somebody has shown to be capable of."""
 SpecVersion = NewType("SpecVersion", int)
 """Version of the rules; part of what an extrinsic's signature covers."""
 

@@ -68,6 +68,15 @@ class HoldMoved(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class HeldMinted(Event):
+    """Tokens came into being on hold."""
+
+    account: AccountId
+    reason: HoldReason
+    amount: Balance
+
+
+@dataclass(frozen=True, slots=True)
 class HoldBurned(Event):
     account: AccountId
     reason: HoldReason
@@ -99,7 +108,7 @@ class Balances(Module):
 
     name = "balances"
     index = 2
-    events = (Transferred, Minted, Burned, Held, Released, HoldMoved, HoldBurned)
+    events = (Transferred, Minted, Burned, Held, Released, HoldMoved, HeldMinted, HoldBurned)
     errors = (
         InsufficientBalance,
         BelowExistentialDeposit,
@@ -166,6 +175,30 @@ class Balances(Module):
         self._set(recipient, self.free[recipient] + amount)
         self.total_issuance.set(Balance(issuance))
         self.emit(Minted(recipient, amount))
+
+    def mint_keepable(self, recipient: AccountId, amount: Balance) -> Balance:
+        """Create ``amount`` for ``recipient`` and return how much: nothing, if it would be dust.
+
+        Emits: Minted.
+        Raises: IssuanceOverflow.
+        """
+        if not amount or self.free[recipient] + amount < self.config.existential_deposit:
+            return Balance(0)
+        self.mint(recipient, amount)
+        return amount
+
+    def mint_held(self, account: AccountId, reason: str, amount: Balance) -> None:
+        """Create ``amount`` base units that ``account`` has on hold from the start.
+
+        Emits: HeldMinted.
+        Raises: IssuanceOverflow.
+        """
+        issuance = self.total_issuance.get() + amount
+        if issuance > UINT64_MAX:
+            raise IssuanceOverflow(f"{issuance}")
+        self.held[account, reason] = Balance(self.held[account, reason] + amount)
+        self.total_issuance.set(Balance(issuance))
+        self.emit(HeldMinted(account, reason, amount))
 
     def burn(self, account: AccountId, amount: Balance) -> None:
         """Destroy ``amount`` base units of what ``account`` has free.

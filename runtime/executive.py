@@ -15,6 +15,7 @@ from primitives.block import EXTRINSICS_MAX, Extrinsic, Receipt
 from primitives.errors import DispatchError, InvalidBlock, InvalidExtrinsic
 from primitives.types import AccountId, Balance, Signer, Weight
 from runtime.module import BlockInfo, Call, Context
+from runtime.offences import EvidenceJudge
 from runtime.overlay import Overlay, StateReader
 from runtime.runtime import CALLS, Config, Runtime
 
@@ -78,10 +79,12 @@ class Executed:
 class BlockExecution:
     """One block in the making: ``begin``, then ``apply`` for each extrinsic, then ``end``."""
 
-    def __init__(self, state: StateReader, config: Config, block: BlockInfo) -> None:
+    def __init__(
+        self, state: StateReader, config: Config, block: BlockInfo, judge: EvidenceJudge
+    ) -> None:
         self.overlay = Overlay(state)
         self.context = Context(self.overlay, block)
-        self.runtime = Runtime(self.context, config)
+        self.runtime = Runtime(self.context, config, judge)
         self.limits = config.system
         self.weight = 0
         self.length = 0

@@ -5,14 +5,28 @@ from dataclasses import dataclass
 from primitives.codec import OutOfRange
 from primitives.errors import DispatchError
 from primitives.types import Signer
-from runtime import balances, fees, multisig, proxy, session, system
+from runtime import (
+    balances,
+    fees,
+    multisig,
+    offences,
+    proxy,
+    rewards,
+    session,
+    system,
+)
 from runtime.balances import Balances
 from runtime.call_table import CallTable
 from runtime.fees import BlockLimits, Fees
 from runtime.module import Call, Context, Module
 from runtime.multisig import Multisig
+from runtime.offences import EvidenceJudge, Offences, Reach
+from runtime.power import ComputeGrant, GenesisCompute, ProvenStake
 from runtime.proxy import Proxy
-from runtime.session import Session, UnchangedPower
+from runtime.rewards import GenesisMarket, Rewards, Sources
+from runtime.session import Session
+from runtime.staking import records as staking
+from runtime.staking.module import Staking
 from runtime.system import System
 from runtime.timestamp import Timestamp
 from runtime.utility import Utility
@@ -26,6 +40,9 @@ MODULES: tuple[type[Module], ...] = (
     Utility,
     Multisig,
     Proxy,
+    Staking,
+    Offences,
+    Rewards,
 )
 CALLS = CallTable(MODULES)
 ERROR_NAMES = {
@@ -51,12 +68,19 @@ class Config:
     session: session.Config
     multisig: multisig.Config
     proxy: proxy.Config
+    staking: staking.Config
+    offences: offences.Config
+    rewards: rewards.Config
+    compute: tuple[ComputeGrant, ...]
+    """What counts as proven until providers prove; sorted by account."""
 
 
 class Runtime:
     """Every module of the chain over one state."""
 
-    def __init__(self, context: Context, config: Config) -> None:
+    def __init__(self, context: Context, config: Config, judge: EvidenceJudge) -> None:
+        unbonding = config.staking.unbonding_epochs
+        compute = GenesisCompute(config.compute)
         limits = BlockLimits(config.system.block_weight_max, config.system.block_length_max)
         self.context = context
         self.config = config
@@ -64,10 +88,32 @@ class Runtime:
         self.timestamp = Timestamp(context)
         self.balances = Balances(context, config.balances)
         self.fees = Fees(context, config.fees, limits=limits, currency=self.balances)
-        self.session = Session(context, config.session, power=UnchangedPower())
+        self.staking = Staking(context, config.staking, tokens=self.balances)
+        self.session = Session(
+            context,
+            config.session,
+            power=ProvenStake(self.staking, compute),
+            # The epochs that can still be judged and paid, the present one and the next.
+            tables_kept=unbonding + 2,
+        )
         self.utility = Utility(context, dispatcher=self)
         self.multisig = Multisig(context, config.multisig, holder=self.balances, dispatcher=self)
         self.proxy = Proxy(context, config.proxy, holder=self.balances, dispatcher=self)
+        self.rewards = Rewards(
+            context,
+            config.rewards,
+            sources=Sources(
+                issuer=self.balances,
+                stake=self.staking,
+                tables=self.session,
+                compute=compute,
+                market=GenesisMarket(config.rewards, compute),
+                epoch_length=config.session.epoch_length,
+                epochs_kept=unbonding,
+            ),
+        )
+        reach = Reach(self.session, self.staking, self.rewards, unbonding)
+        self.offences = Offences(context, config.offences, reach=reach, judge=judge)
         self.modules: tuple[Module, ...] = (
             self.system,
             self.timestamp,
@@ -77,6 +123,9 @@ class Runtime:
             self.utility,
             self.multisig,
             self.proxy,
+            self.staking,
+            self.offences,
+            self.rewards,
         )
         self._by_name = {module.name: module for module in self.modules}
 

@@ -12,6 +12,7 @@ import orjson
 from genesis.build import build_genesis
 from genesis.presets import (
     BLOCK_INTERVAL,
+    DEV_BOND,
     DEV_ENDOWMENT,
     DEV_GENESIS_TIME,
     build_spec,
@@ -28,10 +29,10 @@ from node.cli.times import shown_time
 from node.rpc.json_types import JsonObject
 from primitives.errors import ConfigError
 from primitives.ss58 import GENERIC_PREFIX, encode_address
-from primitives.types import UINT64_MAX, AccountId, Balance, Digest, Millis, PublicKey, VotingPower
+from primitives.types import UINT64_MAX, AccountId, Balance, Digest, Millis, PublicKey
 
 MEMBERS_FILE_BYTES_MAX = 1 << 24
-_MEMBER_KEYS = {"account", "consensus_key", "vrf_key", "peer_key", "weight"}
+_MEMBER_KEYS = {"account", "consensus_key", "vrf_key", "peer_key", "bond"}
 _DECIMALS = 9
 
 
@@ -177,10 +178,10 @@ def inspect(output: Output, *, chain: str) -> None:
         "supply": str(supply),
         "validators": [
             {"account": encode_address(item.account, spec.ss58_prefix), "weight": item.weight}
-            for item in spec.validators
+            for item in spec.power_table().validators
         ],
         "consensus": asdict(spec.consensus),
-        "runtime": asdict(spec.runtime),
+        "runtime": _parameters(spec),
     }
     output.result(document, lambda: _show(output, spec, document))
 
@@ -217,14 +218,14 @@ def load_members(path: Path) -> list[Member]:
 
 
 def _member(item: object, where: str) -> Member:
-    if not isinstance(item, dict) or not set(item) >= _MEMBER_KEYS - {"weight"}:
+    if not isinstance(item, dict) or not set(item) >= _MEMBER_KEYS - {"bond"}:
         raise InvalidMember(f"{where}: wanted an object with {', '.join(sorted(_MEMBER_KEYS))}")
     if unknown := set(item) - _MEMBER_KEYS:
         raise InvalidMember(f"{where}: {', '.join(sorted(unknown))} is no part of a validator")
-    weight = item.get("weight", "1")
-    is_number = isinstance(weight, str) and re.fullmatch(r"[0-9]{1,20}", weight)
-    if not is_number or int(weight) > UINT64_MAX:
-        raise InvalidMember(f"{where}: weight is a decimal string, at most 2**64 - 1")
+    bond = item.get("bond", str(DEV_BOND))
+    is_number = isinstance(bond, str) and re.fullmatch(r"[0-9]{1,20}", bond)
+    if not is_number or int(bond) > UINT64_MAX:
+        raise InvalidMember(f"{where}: bond is a decimal string of base units, at most 2**64 - 1")
 
     def key(name: str) -> PublicKey:
         return PublicKey(parse_hash(str(item[name]), f"{where}: {name}"))
@@ -234,7 +235,7 @@ def _member(item: object, where: str) -> Member:
         consensus_key=key("consensus_key"),
         vrf_key=key("vrf_key"),
         peer_key=key("peer_key"),
-        weight=VotingPower(int(weight)),
+        bond=Balance(int(bond)),
     )
 
 
@@ -261,6 +262,13 @@ def _print_or_write(output: Output, spec: ChainSpec, file: Path | None, *, force
     )
 
 
+def _parameters(spec: ChainSpec) -> dict[str, JsonObject]:
+    """Return the settings of every module, without the list of accounts with compute."""
+    settings: dict[str, JsonObject] = asdict(spec.runtime)
+    del settings["compute"]
+    return settings
+
+
 def _show(output: Output, spec: ChainSpec, document: JsonObject) -> None:
     supply = format_amount(sum(item.amount for item in spec.balances), spec.token_decimals)
     output.facts(
@@ -278,11 +286,11 @@ def _show(output: Output, spec: ChainSpec, document: JsonObject) -> None:
         ["validator", "weight"],
         [
             [encode_address(AccountId(item.account), spec.ss58_prefix), str(item.weight)]
-            for item in spec.validators
+            for item in spec.power_table().validators
         ],
     )
     output.text("")
-    parameters = {"consensus": asdict(spec.consensus), **asdict(spec.runtime)}
+    parameters = {"consensus": asdict(spec.consensus), **_parameters(spec)}
     output.table(
         ["parameter", "value"],
         [

@@ -299,6 +299,7 @@ def session(
 ) -> None:
     """Show the public session keys in a node's keystore: those with which it votes and draws."""
     # Here, because the keystore is a part of the node, which takes long to import.
+    from genesis.presets import DEV_BOND
     from node.cli.session_keys import load_session_keys
 
     keys = load_session_keys(base_path, chain_id, generate=generate)
@@ -320,7 +321,7 @@ def session(
             "consensus_key": consensus,
             "vrf_key": vrf,
             "peer_key": peer,
-            "weight": "1",
+            "bond": str(DEV_BOND),
         }
     )
 

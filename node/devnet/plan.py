@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from genesis.presets import DEV_NAMES, build_spec, dev_account
+from genesis.presets import DEV_BOND, DEV_NAMES, build_spec, dev_account
 from genesis.spec import ChainSpec, Member
 from node.data_folder import DataFolder
 from node.keystore import Keystore, Role
 from p2p.identity import format_address, peer_address, peer_id_of_key
 from primitives.errors import ConfigError
-from primitives.types import AccountId, Digest, Millis, PublicKey, VotingPower
+from primitives.types import AccountId, Balance, Digest, Millis, PublicKey
 
 NODES_MAX = 32
 LOOPBACK = "127.0.0.1"
@@ -116,7 +116,7 @@ def _make_spec(
     for node in voters:
         consensus, vrf, peer = _make_keys(node, chain_id)
         account = AccountId(secrets.token_bytes(32))
-        members.append(Member(account, consensus, vrf, peer, VotingPower(1)))
+        members.append(Member(account, consensus, vrf, peer, Balance(DEV_BOND)))
         address = format_address(LOOPBACK, node.port)
         boot_nodes.append(peer_address(peer_id_of_key(peer), address))
     return build_spec(

@@ -219,8 +219,8 @@ class AuthorBackend(Protocol):
         """Return up to ``count`` extrinsics that wait, the first to be included first."""
         ...
 
-    def rotate_keys(self) -> bytes:
-        """Make new session keys and return the public ones, encoded."""
+    def rotate_keys(self, owner: AccountId) -> bytes:
+        """Make new session keys and return them with their proofs for ``owner``, encoded."""
         ...
 
     def has_key(self, public_key: PublicKey, key_type: str) -> bool: ...

@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+from chain.equivocation import JUDGE
 from genesis.build import build_genesis
 from genesis.presets import DEV_NAMES, dev_account, dev_spec
 from primitives.block import IMMORTAL, Receipt, encode_inherent, encode_signed
@@ -99,7 +100,7 @@ class SmallChain:
 
     def start(self) -> BlockExecution:
         """Return the next block, begun and with its inherent."""
-        execution = BlockExecution(self.state, self.config, self.next_info())
+        execution = BlockExecution(self.state, self.config, self.next_info(), JUDGE)
         execution.begin()
         execution.apply(inherent(["timestamp.set", self.now + 1000]))
         return execution
@@ -132,7 +133,7 @@ class SmallChain:
     @property
     def runtime(self) -> Runtime:
         """The runtime over the state after the last block; what it writes is lost."""
-        return Runtime(Context(Overlay(self.state), self.next_info()), self.config)
+        return Runtime(Context(Overlay(self.state), self.next_info()), self.config, JUDGE)
 
     def free(self, account: AccountId) -> int:
         return self.runtime.balances.free[account]

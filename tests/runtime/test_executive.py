@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from chain.equivocation import JUDGE
 from primitives.block import Receipt
 from primitives.codec import OutOfRange
 from primitives.errors import DispatchError, InvalidBlock, InvalidExtrinsic, LoopinError
@@ -58,7 +59,9 @@ def snapshot(execution: BlockExecution) -> Any:
 
 
 def test_hooks_run_in_the_order_of_the_modules_around_the_extrinsics() -> None:
-    execution = BlockExecution(SmallChain().state, SmallChain().config, SmallChain().next_info())
+    execution = BlockExecution(
+        SmallChain().state, SmallChain().config, SmallChain().next_info(), JUDGE
+    )
     seen: list[str] = []
 
     def spy(module: Module, hook: str) -> Callable[[], None]:
@@ -243,7 +246,7 @@ def test_a_bug_in_a_call_is_not_taken_for_a_failure() -> None:
 
 def test_the_inherent_comes_first() -> None:
     chain = SmallChain()
-    execution = BlockExecution(chain.state, chain.config, chain.next_info())
+    execution = BlockExecution(chain.state, chain.config, chain.next_info(), JUDGE)
     execution.begin()
 
     with pytest.raises(MisplacedInherent, match=r"timestamp\.set has to come first"):
@@ -252,7 +255,7 @@ def test_the_inherent_comes_first() -> None:
 
 def test_a_block_without_its_inherent_is_invalid() -> None:
     chain = SmallChain()
-    execution = BlockExecution(chain.state, chain.config, chain.next_info())
+    execution = BlockExecution(chain.state, chain.config, chain.next_info(), JUDGE)
     execution.begin()
 
     with pytest.raises(MisplacedInherent, match=r"timestamp\.set is missing"):
@@ -270,7 +273,7 @@ def test_an_inherent_comes_once() -> None:
 @pytest.mark.parametrize("offset", [0, 999, 1001, -1])
 def test_a_time_that_is_not_the_headers_makes_the_block_invalid(offset: int) -> None:
     chain = SmallChain()
-    execution = BlockExecution(chain.state, chain.config, chain.next_info())
+    execution = BlockExecution(chain.state, chain.config, chain.next_info(), JUDGE)
     execution.begin()
     before = snapshot(execution)
 
@@ -283,7 +286,7 @@ def test_a_time_that_is_not_the_headers_makes_the_block_invalid(offset: int) -> 
 def test_a_block_no_later_than_its_parent_is_invalid() -> None:
     chain = SmallChain()
     info = replace(chain.next_info(), timestamp=chain.now)
-    execution = BlockExecution(chain.state, chain.config, info)
+    execution = BlockExecution(chain.state, chain.config, info, JUDGE)
     execution.begin()
 
     with pytest.raises(InherentFailed, match="the parent had"):
@@ -332,7 +335,7 @@ def test_a_block_takes_only_so_many_extrinsics(monkeypatch: pytest.MonkeyPatch) 
 
 
 def trial(chain: SmallChain) -> BlockExecution:
-    return BlockExecution(chain.state, chain.config, chain.next_info())
+    return BlockExecution(chain.state, chain.config, chain.next_info(), JUDGE)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chain.equivocation import JUDGE
 from genesis.presets import small_runtime_config
 from primitives.types import UINT64_MAX, AccountId, Balance, Weight
 from runtime.balances import Balances
@@ -255,7 +256,7 @@ def test_the_invariants_notice_what_was_not_shared_and_a_fee_out_of_bounds() -> 
 
 
 def trial(chain: SmallChain) -> BlockExecution:
-    return BlockExecution(chain.state, chain.config, chain.next_info())
+    return BlockExecution(chain.state, chain.config, chain.next_info(), JUDGE)
 
 
 def test_an_account_that_cannot_pay_is_in_no_block() -> None:

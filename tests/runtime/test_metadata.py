@@ -11,6 +11,7 @@ import msgpack
 import pytest
 from blake3 import blake3
 
+from chain.equivocation import JUDGE
 from primitives.crypto import KeyPair
 from primitives.power_table import PowerTable
 from primitives.types import AccountId, Digest, Epoch, Height, SpecVersion
@@ -333,7 +334,7 @@ def test_the_metadata_follows_the_rules_version() -> None:
 
 def test_a_wallet_asks_every_query(wallet: Wallet) -> None:
     chain = SmallChain()
-    runtime = Runtime(Context(Overlay(chain.state), chain.next_info()), chain.config)
+    runtime = Runtime(Context(Overlay(chain.state), chain.next_info()), chain.config, JUDGE)
     described = {query["name"]: query for query in wallet.metadata["queries"]}
     assert set(described) == set(QUERIES)
     examples: dict[str, Any] = {"account": ALICE, "u64": 0, "u32": 0}

@@ -6,12 +6,10 @@ import pytest
 
 from primitives.beacon import next_beacon
 from primitives.power_table import PowerTable
-from primitives.types import Epoch, Height, VotingPower
+from primitives.types import AccountId, Epoch, Height, VotingPower
 from runtime.session import (
-    TABLES_KEPT,
     Config,
     Session,
-    UnchangedPower,
     UnknownEpoch,
     epoch_of,
     is_boundary,
@@ -19,6 +17,7 @@ from runtime.session import (
 from tests.runtime.small_chain import SPEC, SmallChain, find_event
 
 LENGTH = 3
+TABLES_KEPT = SPEC.runtime.staking.unbonding_epochs + 2
 
 
 def short_epochs() -> SmallChain:
@@ -93,23 +92,22 @@ def test_old_tables_leave_the_state() -> None:
         session.table(Epoch(newest - TABLES_KEPT))
 
 
-def test_the_next_table_is_made_by_the_power_source_from_the_current_one() -> None:
+def test_the_next_table_is_made_by_the_power_source_that_was_lent() -> None:
     chain = short_epochs()
     chain.skip_to(LENGTH - 1)
     execution = chain.start()
     current = execution.runtime.session.table(Epoch(0))
-    heavier = PowerTable((replace(current[0], weight=VotingPower(77)),))
+    heavier = PowerTable((replace(current[0], weight=VotingPower(current.total + 77)),))
 
     class Heavier:
-        def next_table(self, asked: PowerTable) -> PowerTable:
-            assert asked == current
-            return heavier
+        def weights(self, ending: Epoch) -> list[tuple[AccountId, VotingPower]]:
+            assert ending == 0
+            return [(current[0].account, VotingPower(current.total + 77))]
 
     execution.runtime.session.power = Heavier()
     chain.finish(execution)
 
     assert chain.runtime.session.table(Epoch(1)) == heavier
-    assert UnchangedPower().next_table(heavier) == heavier
 
 
 def test_the_invariants_notice_a_table_too_many() -> None:

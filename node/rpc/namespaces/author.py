@@ -12,7 +12,7 @@ from node.rpc.method import method, subscription
 from node.rpc.pool_errors import pool_error
 from node.rpc.rendering import Renderer
 from primitives.errors import LoopinError
-from primitives.types import Digest, PublicKey
+from primitives.types import AccountId, Digest, PublicKey
 
 PENDING_MAX = 2000
 """Extrinsics in one answer of ``author_pendingExtrinsics``."""
@@ -81,9 +81,13 @@ class Author:
         return await self._renderer.render(self._backend.pending(PENDING_MAX), bytes)
 
     @method("author_rotateKeys", safe=False)
-    def rotate_keys(self) -> bytes:
-        """Make new session keys in this node's keystore and return the public ones, encoded."""
-        return self._backend.rotate_keys()
+    def rotate_keys(self, owner: AccountId) -> bytes:
+        """Make new session keys for a validator; return the arguments of `session.set_keys`.
+
+        Their secrets stay in this node's keystore. Each key proves to the chain that this node
+        holds it, for `owner` alone. The peer key stays what it is.
+        """
+        return self._backend.rotate_keys(owner)
 
     @method("author_hasKey", safe=False)
     def has_key(self, public_key: PublicKey, key_type: str) -> bool:

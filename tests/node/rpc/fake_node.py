@@ -232,8 +232,8 @@ class FakeNode:
     def pending(self, count: int) -> Sequence[bytes]:
         return list(islice(self.waiting, count))
 
-    def rotate_keys(self) -> bytes:
-        return NODE_KEY + NODE_KEY
+    def rotate_keys(self, owner: AccountId) -> bytes:
+        return NODE_KEY + owner
 
     def has_key(self, public_key: PublicKey, key_type: str) -> bool:
         return public_key == NODE_KEY and key_type == "cons"

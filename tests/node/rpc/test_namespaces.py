@@ -334,10 +334,12 @@ async def test_refused_extrinsic_gets_the_code_that_wallets_know(
 async def test_keystore_answers_trusted_callers_only(dispatcher: Dispatcher) -> None:
     key = [hexed(NODE_KEY), "cons"]
 
-    assert await call(dispatcher, "author_rotateKeys", caller=TRUSTED) == hexed(NODE_KEY * 2)
+    assert await call(dispatcher, "author_rotateKeys", [hexed(BOB)], TRUSTED) == hexed(
+        NODE_KEY + BOB
+    )
     assert await call(dispatcher, "author_hasKey", key, TRUSTED) is True
     assert await call(dispatcher, "author_hasKey", [hexed(ALICE), "cons"], TRUSTED) is False
-    assert (await fail(dispatcher, "author_rotateKeys"))["code"] == -32601
+    assert (await fail(dispatcher, "author_rotateKeys", [hexed(BOB)]))["code"] == -32601
     assert (await fail(dispatcher, "author_hasKey", key))["code"] == -32601
     bad = await fail(dispatcher, "author_hasKey", ["0x00", "cons"], TRUSTED)
     assert bad["data"]["parameter"] == "publicKey"

@@ -150,7 +150,9 @@ async def test_unsafe_methods_answer_on_loopback_but_not_through_a_proxy(
         nursery.start_soon(server.serve, listeners)
         async with await trio.testing.open_stream_to_socket_listener(listeners[0]) as stream:
             client = HttpClient(stream)
-            await client.send(json.dumps(request("author_rotateKeys")).encode(), **headers)
+            await client.send(
+                json.dumps(request("author_rotateKeys", ["0x" + "01" * 32])).encode(), **headers
+            )
             answer = json.loads((await client.receive())[2])
         nursery.cancel_scope.cancel()
 
