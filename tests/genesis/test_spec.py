@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genesis import spec as spec_module
-from genesis.presets import DEV_NAMES, build_spec, dev_account, dev_member, dev_spec, local_spec
+from genesis.presets import (
+    DEV_BOND,
+    DEV_NAMES,
+    build_spec,
+    dev_account,
+    dev_member,
+    dev_spec,
+    local_spec,
+)
 from genesis.spec import ChainSpec, InvalidSpec, load_spec, parse_spec, validate_spec
 from primitives.types import UINT64_MAX, AccountId, PublicKey
 
@@ -83,7 +91,7 @@ def test_a_spec_with_boot_nodes_and_another_prefix_comes_back() -> None:
         id="mine-1_a",
         name="M\u00fcnchen",
         chain_type="live",
-        validators=[dev_member("Bob", 5)],
+        validators=[dev_member("Bob", 5 * DEV_BOND)],
         endowed=[],
         boot_nodes=[
             "/dns4/boot.example/tcp/30333/p2p/12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp"
@@ -276,7 +284,24 @@ def test_what_is_no_object_is_no_spec(text: str) -> None:
         ("runtime.multisig.deposit_base", ["0"], []),
         ("balances", [[]], []),
         ("balances.0.amount", ["1000000"], ["999999", "0", str(UINT64_MAX)]),
-        ("validators.0.weight", ["1", str(UINT64_MAX - 3)], ["0", str(UINT64_MAX - 2)]),
+        ("validators.0.bond", [str(10**12), str(10**18)], ["0", str(10**12 - 1), str(UINT64_MAX)]),
+        ("runtime.staking.validator_bond_min", [str(10**10)], [str(10**10 - 1), str(2 * 10**13)]),
+        ("runtime.staking.nominator_bond_min", ["1", str(10**12)], ["0", str(10**12 + 1)]),
+        ("runtime.staking.validators_max", [4, 1024], [3, 1025]),
+        ("runtime.staking.nominators_max", [1, 64], [0, 65]),
+        ("runtime.staking.chunks_max", [1, 32], [0, 33]),
+        ("runtime.staking.unbonding_epochs", [1, 256], [0, 257]),
+        ("runtime.staking.vesting_epochs", [1, 64], [0, 65]),
+        ("runtime.offences.equivocation_ppb", [0, 10**9], [10**9 + 1]),
+        ("runtime.offences.reporter_ppb", [0, 10**9 - 1], [10**9]),
+        ("runtime.offences.jail_epochs", [0, 10**6], [10**6 + 1]),
+        ("runtime.rewards.pot", ["0", str(10**18)], [str(UINT64_MAX)]),
+        ("runtime.rewards.half_life_epochs", [1], [0]),
+        ("runtime.rewards.operations_per_unit", [1], [0]),
+        ("runtime.rewards.target_q16", [1, 65536], [0, 65537]),
+        ("runtime.rewards.author_ppb", [9 * 10**8], [9 * 10**8 + 1]),
+        ("runtime.rewards.ramp_epochs", [1, 2**32 - 1], [0, 2**32]),
+        ("runtime.compute.0.operations", [1, 2**64 - 1 - 5 * 10**13], [2**64 - 5 * 10**13]),
         ("validators", [], [[]]),
         (
             "boot_nodes",
@@ -338,8 +363,18 @@ def test_the_keys_of_validators_are_their_own_and_are_keys(name: str) -> None:
 def test_there_are_only_so_many_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spec_module, "ACCOUNTS_MAX", len(LOCAL.balances) - 1)
 
-    with pytest.raises(InvalidSpec, match="balances: must be at most"):
+    with pytest.raises(InvalidSpec, match=r"runtime\.compute: must be at most"):
         parse_spec(TEXT)
+    with pytest.raises(InvalidSpec, match="balances: must be at most"):
+        parse_spec(put("runtime.compute", json.loads(TEXT)["runtime"]["compute"][:5]))
+
+
+def test_compute_is_granted_to_each_account_once() -> None:
+    grants = json.loads(TEXT)["runtime"]["compute"]
+
+    for wrong in (grants[::-1], [grants[0], *grants]):
+        with pytest.raises(InvalidSpec, match=r"runtime\.compute: must be sorted"):
+            parse_spec(put("runtime.compute", wrong))
 
 
 @given(st.binary(max_size=200))

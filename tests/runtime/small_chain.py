@@ -37,6 +37,8 @@ PlainCall = Sequence[Any]
 """``["module.call", argument, ...]``; ``Any`` as tests also send what is wrong."""
 
 SPEC = dev_spec()
+GENESIS = Digest(bytes([0xCC]) * 32)
+"""What the chain takes for its genesis block's hash: the parent of all its blocks."""
 
 
 @cache
@@ -83,7 +85,7 @@ class SmallChain:
         self.state = DictState(genesis_state(self.config))
         self.height = Height(0)
         self.now = SPEC.genesis_time
-        self.parent = Digest(bytes(32))
+        self.parent = GENESIS
         self.author = AUTHOR
 
     def next_info(self) -> BlockInfo:

@@ -140,6 +140,7 @@ class RandomHistory(RuleBasedStateMachine):
         expected = {
             "proxy.delegates": any(True for _ in runtime.proxy.delegations.items()),
             "proxy.announcements": any(True for _ in runtime.proxy.announcements.items()),
+            "staking.bond": True,
             "multisig.operation": any(True for _ in runtime.multisig.operations.items()),
         }
         assert reasons == {reason for reason, exists in expected.items() if exists}
