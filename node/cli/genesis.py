@@ -181,7 +181,7 @@ def inspect(output: Output, *, chain: str) -> None:
             for item in spec.power_table().validators
         ],
         "consensus": asdict(spec.consensus),
-        "runtime": _parameters(spec),
+        "runtime": {**_parameters(spec)},
     }
     output.result(document, lambda: _show(output, spec, document))
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genesis.presets import DEV_BOND, DEV_OPERATIONS
-from primitives.types import AccountId, Balance, Epoch
+from primitives.types import AccountId, Balance, Epoch, Operations
 from runtime.issuance import Reserve
 from runtime.pools.pricing import UNITS_MAX, Blocks
 from runtime.power import GenesisCompute
@@ -216,13 +216,13 @@ def test_dust_that_nobody_can_keep_is_not_minted() -> None:
 def test_the_market_of_a_chain_without_pools_is_idle() -> None:
     market = GenesisMarket(REWARDS, GenesisCompute(SPEC.runtime.compute))
     tiny = replace(REWARDS, operations_per_unit=1)
-    grants = [replace(SPEC.runtime.compute[0], operations=2**63)]
+    grants = [replace(SPEC.runtime.compute[0], operations=Operations(2**63))]
 
     usage = market.usage(Epoch(3), Blocks(7))
 
     assert usage.supply == 6 * DEV_OPERATIONS // REWARDS.operations_per_unit
     assert (usage.average_q32, usage.blocks) == (0, 7)
-    huge = GenesisMarket(tiny, GenesisCompute(grants))  # type: ignore[arg-type]  # plain int
+    huge = GenesisMarket(tiny, GenesisCompute(grants))
     assert huge.usage(Epoch(0), Blocks(1)).supply == UNITS_MAX
 
 

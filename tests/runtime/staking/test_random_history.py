@@ -18,7 +18,6 @@ from tests.runtime.small_chain import (
     CHARLIE,
     DAVE,
     EVE,
-    LOOP,
     SPEC,
     extrinsic,
 )
@@ -36,7 +35,9 @@ PEOPLE = (ALICE, BOB, CHARLIE, DAVE, EVE)
 NAMES = dict(zip(PEOPLE, ("Alice", "Bob", "Charlie", "Dave", "Eve"), strict=True))
 
 people = st.sampled_from(PEOPLE)
-amounts = st.sampled_from([0, 1, 7, NOMINATION_MIN, 3 * NOMINATION_MIN + 11, BOND_MIN, 2 * BOND_MIN])
+amounts = st.sampled_from(
+    [0, 1, 7, NOMINATION_MIN, 3 * NOMINATION_MIN + 11, BOND_MIN, 2 * BOND_MIN]
+)
 calls: st.SearchStrategy[list[Any]] = st.one_of(
     st.builds(lambda n: ["staking.bond", n], amounts),
     st.builds(lambda n: ["staking.bond_extra", n], amounts),
