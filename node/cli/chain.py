@@ -32,6 +32,7 @@ class UnknownToNode(LoopinError):
     lazy={
         "prove": "node.cli.prove:prove",
         "verify-proof": "node.cli.prove:verify_proof",
+        "verify": "node.cli.chain_verify:verify",
         "export": "node.cli.block_files:export",
         "import": "node.cli.block_files:import_",
     },
