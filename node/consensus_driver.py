@@ -309,7 +309,8 @@ class ConsensusDriver:
         if message.epoch >= epoch.rules.epoch:
             return False
         now = trio.current_time()
-        if now < self._answered.get(peer, now):
+        # Certificates are never answered, and whoever is stuck sends some before anything else.
+        if isinstance(message, Certificate) or now < self._answered.get(peer, now):
             return True
         if len(self._answered) >= ANSWERED_MAX:
             self._answered.clear()
