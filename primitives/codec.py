@@ -135,11 +135,11 @@ def _check_shape(data: bytes, depth_max: int, items_max: int) -> None:
             raise Malformed("truncated")
         first = data[position]
         step = _STEPS[first]
-        if step == _FORBIDDEN:
-            raise Malformed(f"type byte {first:#04x} is not allowed")
         if step > 0:
             position += step
             continue
+        if step == _FORBIDDEN:
+            raise Malformed(f"type byte {first:#04x} is not allowed")
         width = _WIDTHS.get(step, 0)
         start = position + 1
         position = start + width

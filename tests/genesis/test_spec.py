@@ -185,7 +185,7 @@ def test_a_key_that_stands_twice_is_an_error(path: Path_) -> None:
 
 @pytest.mark.parametrize("path", LEAVES, ids=lambda path: ".".join(map(str, path)))
 def test_no_value_of_another_type_is_taken(path: Path_) -> None:
-    wrongs = [None, 1.0, True, [], {}, -1, "\ud800", "x" * 300, 2**64]
+    wrongs: list[Any] = [None, 1.0, True, [], {}, -1, "\ud800", "x" * 300, 2**64]
     texts = [put(".".join(map(str, path)), wrong) for wrong in wrongs]
 
     for text in texts:
