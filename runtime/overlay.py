@@ -1,11 +1,10 @@
 """Uncommitted writes above a state, with nested rollback.
 
-Invariants: the state below is only read; leaving a transaction by an exception leaves the overlay
-exactly as it was when the transaction was entered.
+Invariants: the state below is only read; a transaction that is not kept leaves the overlay exactly
+as it was when the transaction was opened. ``Context.transaction`` is the ``with`` block around it.
 """
 
 from collections.abc import Iterator, Mapping
-from types import TracebackType
 from typing import Protocol
 
 
@@ -51,26 +50,6 @@ class _Unwritten:
 _UNWRITTEN = _Unwritten()
 
 
-class Transaction:
-    """A ``with`` block whose writes are undone when it is left by an exception."""
-
-    __slots__ = ("_mark", "_overlay")
-
-    def __init__(self, overlay: "Overlay") -> None:
-        self._overlay = overlay
-
-    def __enter__(self) -> None:
-        self._mark = self._overlay.open_transaction()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._overlay.close_transaction(self._mark, keep=kind is None)
-
-
 class Overlay:
     """Reads fall through to ``state``; writes stay in ``writes``, where None deletes."""
 
@@ -107,10 +86,6 @@ class Overlay:
             value = merged[key]
             if value is not None:
                 yield key, value
-
-    def transaction(self) -> Transaction:
-        """Return a ``with`` block whose writes are undone when it is left by an exception."""
-        return Transaction(self)
 
     def open_transaction(self) -> int:
         """Start a transaction and return the mark that closes it."""

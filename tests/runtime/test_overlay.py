@@ -1,12 +1,26 @@
 """The overlay against a plain dictionary with copies for transactions."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from runtime.overlay import DictState, Overlay
+
+
+@contextmanager
+def transaction(overlay: Overlay) -> Iterator[None]:
+    """Keep the writes of a ``with`` block unless an exception leaves it."""
+    mark = overlay.open_transaction()
+    try:
+        yield
+    except KeyError:
+        overlay.close_transaction(mark, keep=False)
+        raise
+    overlay.close_transaction(mark, keep=True)
+
 
 BELOW = {b"a": b"1", b"ab": b"2", b"b": b"3", b"c:1": b"4"}
 keys = st.sampled_from([b"a", b"ab", b"abc", b"b", b"c:1", b"c:2", b"d"])
@@ -76,9 +90,9 @@ test_the_overlay_behaves_as_a_dictionary = OverlayBesideDict.TestCase
 def test_an_exception_undoes_its_transaction_and_none_around_it() -> None:
     overlay = Overlay(DictState())
 
-    with overlay.transaction():
+    with transaction(overlay):
         overlay.put(b"outer", b"1")
-        with suppress(KeyError), overlay.transaction():
+        with suppress(KeyError), transaction(overlay):
             overlay.put(b"outer", b"2")
             overlay.put(b"inner", b"3")
             raise KeyError
@@ -89,8 +103,8 @@ def test_an_exception_undoes_its_transaction_and_none_around_it() -> None:
 def test_a_kept_transaction_is_undone_with_the_one_around_it() -> None:
     overlay = Overlay(DictState({b"x": b"0"}))
 
-    with suppress(KeyError), overlay.transaction():
-        with overlay.transaction():
+    with suppress(KeyError), transaction(overlay):
+        with transaction(overlay):
             overlay.delete(b"x")
             overlay.put(b"y", b"1")
         raise KeyError
