@@ -49,10 +49,11 @@ class HttpClient:
             return []
         requests = [_request(method, given, at) for at, (method, given) in enumerate(calls)]
         answers = self._post(orjson.dumps(requests))
-        if isinstance(answer := answers, dict):
-            return [result_of("batch", answer)]
+        if isinstance(answers, dict):
+            # A batch that is refused as a whole gets one response.
+            result_of("batch", answers)
         if not isinstance(answers, list) or len(answers) != len(calls):
-            raise BadAnswer("the answer to a batch has another length than the batch")
+            raise BadAnswer("the answer to a batch is not one response a call")
         by_id = {item.get("id"): item for item in answers if isinstance(item, dict)}
         return [result_of(method, by_id.get(at)) for at, (method, _) in enumerate(calls)]
 
@@ -89,6 +90,9 @@ class HttpClient:
         if len(data) > ANSWER_BYTES_MAX:
             self._connection.close()
             raise BadAnswer(f"the answer is longer than {ANSWER_BYTES_MAX} bytes")
+        if response.length:
+            self._connection.close()
+            raise ConnectionLost(f"{self.endpoint.url} stopped in the middle")
         return self._parsed(response.status, data)
 
     def _send(self, body: bytes) -> http.client.HTTPResponse:
