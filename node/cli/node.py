@@ -5,7 +5,6 @@ import re
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ from typing import Any
 import click
 import trio
 
-from genesis.presets import DEV_NAMES, dev_session_seeds, dev_spec, local_spec
-from genesis.spec import ChainSpec, load_spec
+from genesis.presets import DEV_NAMES, dev_session_seeds
+from genesis.spec import ChainSpec
+from node.cli.specs import find_spec
 from node.config import (
     DEFAULT_KEEP_BLOCKS,
     DEFAULT_PORT,
@@ -34,7 +34,6 @@ from primitives.errors import ConfigError, DecodeError
 
 DEFAULT_BASE_PATH = Path("~/.local/share/loopin")
 LOG_FORMAT = "%(asctime)s.%(msecs)03d %(levelname)-7s %(name)s %(message)s"
-PRESETS: dict[str, Callable[[], ChainSpec]] = {"dev": dev_spec, "local": local_spec}
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +157,10 @@ def node(**given: Any) -> None:  # noqa: ANN401 - one parameter an option
     """
     options = Options(**given)
     configure_logs(options.log)
-    spec = find_spec(options.chain or ("dev" if options.dev else None))
+    chain = options.chain or ("dev" if options.dev else None)
+    if chain is None:
+        raise ConfigError("which chain? Give --dev, or --chain with a chain spec file")
+    spec = find_spec(chain)
     with tempfile.TemporaryDirectory(prefix="loopin-") as scratch:
         config = _config(options, Path(scratch))
         if options.voter is not None:
@@ -195,14 +197,6 @@ async def _run_until_signalled(config: NodeConfig, spec: ChainSpec) -> None:
 async def _run_and_stop(nursery: trio.Nursery, config: NodeConfig, spec: ChainSpec) -> None:
     await run_node(config, spec)
     nursery.cancel_scope.cancel()
-
-
-def find_spec(chain: str | None) -> ChainSpec:
-    """Return the preset of that name, or the spec in that file. Raises: ConfigError."""
-    if chain is None:
-        raise ConfigError("which chain? Give --dev, or --chain with a chain spec file")
-    preset = PRESETS.get(chain)
-    return preset() if preset else load_spec(Path(chain))
 
 
 def parse_pruning(text: str) -> int | None:
