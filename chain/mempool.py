@@ -214,9 +214,10 @@ class Mempool:
     ) -> Slices[None]:
         """Adapt to a newly finalized state, of which the judge already speaks.
 
-        ``included`` are the block's extrinsics; ``touched`` are accounts whose nonce or balance
-        it changed. Beside their entries about ``revisit_max`` others are validated again, all in
-        turn, since the base fee moves for all.
+        ``included`` are the extrinsics of the block, or of all that became final together;
+        ``touched`` are accounts whose nonce or balance they changed. Beside the entries of those,
+        about ``revisit_max`` others are validated again, all in turn, since the base fee moves for
+        all.
         """
         signers = [self._by_hash[known].account for known in included if known in self._by_hash]
         yield from self._revisit_all(dict.fromkeys([*touched, *signers]), included)
