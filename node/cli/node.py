@@ -1,6 +1,7 @@
 """``loopin node``: run a node."""
 
 import logging
+import os
 import re
 import signal
 import sys
@@ -60,6 +61,7 @@ class Options:
     rpc_cors: str | None
     pruning: str
     signature_workers: int | None
+    stop_with_stdin: bool
     log: str
 
     @property
@@ -149,6 +151,11 @@ class Options:
     type=click.IntRange(1, 64),
     help="Processes that check signatures; by default one a processor, but one.",
 )
+@click.option(
+    "--stop-with-stdin",
+    is_flag=True,
+    help="Stop when standard input ends: whoever starts the node and holds the pipe takes it along.",
+)
 @click.option("--log", metavar="LEVEL", default="info", show_default=True, help="Or name=level,...")
 def node(**given: Any) -> None:  # noqa: ANN401 - one parameter an option
     """Run a node until Ctrl-C.
@@ -165,7 +172,7 @@ def node(**given: Any) -> None:  # noqa: ANN401 - one parameter an option
         config = _config(options, Path(scratch))
         if options.voter is not None:
             _add_dev_keys(config.base_path, spec, options.voter.capitalize())
-        trio.run(_run_until_signalled, config, spec)
+        trio.run(_run_until_told_to_stop, config, spec, options.stop_with_stdin)
 
 
 def _config(options: Options, scratch: Path) -> NodeConfig:
@@ -184,14 +191,29 @@ def _config(options: Options, scratch: Path) -> NodeConfig:
     )
 
 
-async def _run_until_signalled(config: NodeConfig, spec: ChainSpec) -> None:
+async def _run_until_told_to_stop(
+    config: NodeConfig,
+    spec: ChainSpec,
+    stop_with_stdin: bool,  # noqa: FBT001 - trio.run passes no keywords
+) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_run_and_stop, nursery, config, spec)
+        if stop_with_stdin:
+            nursery.start_soon(_stop_at_end_of_stdin, nursery)
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async for number in signals:
-                logging.getLogger("node").info("stopping on %s", signal.Signals(number).name)
+                logging.getLogger("node").info("stopping signal=%s", signal.Signals(number).name)
                 nursery.cancel_scope.cancel()
                 return
+
+
+async def _stop_at_end_of_stdin(nursery: trio.Nursery) -> None:
+    """Stop when the other end of the pipe is closed, as it is when that process dies."""
+    async with trio.lowlevel.FdStream(os.dup(sys.stdin.fileno())) as stdin:
+        while await stdin.receive_some():
+            pass
+    logging.getLogger("node").info("stopping reason=stdin")
+    nursery.cancel_scope.cancel()
 
 
 async def _run_and_stop(nursery: trio.Nursery, config: NodeConfig, spec: ChainSpec) -> None:
@@ -213,6 +235,8 @@ def configure_logs(levels: str) -> None:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format=LOG_FORMAT, datefmt="%Y-%m-%d %H:%M:%S"
     )
+    # It reports the misdeeds of peers as errors of its own; p2p says what matters of them.
+    logging.getLogger("libp2p").setLevel(logging.CRITICAL)
     for part in levels.split(","):
         name, equals, level = part.rpartition("=")
         number = logging.getLevelNamesMapping().get(level.strip().upper())
