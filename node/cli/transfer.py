@@ -106,7 +106,10 @@ def transfer(  # noqa: PLR0913 - one parameter an option
     no_wait: bool,
     url: str,
 ) -> None:
-    """Send an AMOUNT of tokens, such as 1.5, and wait until the transfer is final."""
+    """Send tokens, and wait until that is final.
+
+    AMOUNT is in whole tokens with a decimal point, such as 1.5.
+    """
     if (from_uri is None) == (from_file is None):
         raise click.UsageError("who pays? give --from //NAME or --from-file FILE")
     if (amount is None) != everything:
@@ -201,14 +204,15 @@ class _Sender:
         """Follow the extrinsic until it is final, and print its receipt."""
         in_block: str | None = None
         final: Digest | None = None
-        for kind, detail in submit_and_follow(self._client, extrinsic):
-            if kind == "inBlock":
-                in_block = detail
-                self._output.note(f"in block {detail}")
-            elif kind == "retracted":
-                self._output.note(f"block {detail} was given up; waiting for another")
-            elif kind == "finalized":
-                final = Digest(bytes.fromhex(detail[2:]))
+        with self._output.waiting("waiting for a block") as say:
+            for kind, detail in submit_and_follow(self._client, extrinsic):
+                if kind == "inBlock":
+                    in_block = detail
+                    say(f"in block {detail:.18}…, waiting for it to be final")
+                elif kind == "retracted":
+                    say(f"block {detail:.18}… was given up, waiting for another")
+                elif kind == "finalized":
+                    final = Digest(bytes.fromhex(detail[2:]))
         assert final is not None, "the last status is finalized"
         inclusion = find_inclusion(self._client, extrinsic, final)
         moved = self._moved(inclusion)
@@ -267,7 +271,7 @@ class _Sender:
             for item in moved
         ]
         if inclusion.header.author == self._parties.sender:
-            sender += " (it made the block, and got its part of the fee back)"
+            sender += " (as the block's author it got part of the fee)"
         block = f"{hex_of(inclusion.block)} (block {inclusion.header.height})"
         return {
             "extrinsic": hex_of(extrinsic_hash(extrinsic)),
