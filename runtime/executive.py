@@ -72,6 +72,8 @@ class Executed:
 
     writes: dict[bytes, bytes | None]
     """Storage keys with their new values, in key order; None deletes."""
+    replaced: dict[bytes, bytes | None]
+    """What those keys had before."""
     receipts: tuple[Receipt, ...]
 
 
@@ -124,7 +126,8 @@ class BlockExecution:
         for module in self.runtime.modules:
             module.end_block()
         self._receipts.append(self._receipt("", Balance(0), Weight(0)))
-        return Executed(self.overlay.effective_writes(), tuple(self._receipts))
+        writes, replaced = self.overlay.changes()
+        return Executed(writes, replaced, tuple(self._receipts))
 
     def validate(self, ready: ReadyExtrinsic, *, pending: Balance) -> Balance:
         """Return the fee of a signed extrinsic that could stand in this block, nonce aside.

@@ -106,14 +106,16 @@ class Overlay:
         if self._open == 0:
             undo.clear()
 
-    def effective_writes(self) -> dict[bytes, bytes | None]:
-        """Return the writes that change the state below, in key order."""
+    def changes(self) -> tuple[dict[bytes, bytes | None], dict[bytes, bytes | None]]:
+        """Return the writes that change the state below, in key order, and what they replace."""
         writes, read, state = self.writes, self._read, self._state
-        return {
-            key: writes[key]
-            for key in sorted(writes)
-            if writes[key] != (read[key] if key in read else state.get(key))
-        }
+        changed: dict[bytes, bytes | None] = {}
+        replaced: dict[bytes, bytes | None] = {}
+        for key in sorted(writes):
+            before = read[key] if key in read else state.get(key)
+            if writes[key] != before:
+                changed[key], replaced[key] = writes[key], before
+        return changed, replaced
 
     def _write(self, key: bytes, value: bytes | None) -> None:
         if self._open:

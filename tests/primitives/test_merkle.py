@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from primitives import merkle
 from primitives.crypto import Purpose, keyed_hash
 from primitives.errors import DecodeError
 from primitives.merkle import (
@@ -235,3 +236,21 @@ def test_a_tree_of_many_leaves_proves_a_few_of_them() -> None:
 
     assert len(proof) < 5 * 16
     verify_leaves(tree.root, {i: leaves[i] for i in indices}, proof, size=50_001)
+
+
+@given(st.lists(st.binary(max_size=4), max_size=40), st.integers(1, 9))
+def test_root_in_slices_is_the_root(leaves: list[bytes], slice_leaves: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(merkle, "SLICE_LEAVES", slice_leaves)
+        slices = merkle.merkle_root_in_slices(leaves)
+        yields = 0
+        while True:
+            try:
+                next(slices)
+            except StopIteration as done:
+                root = done.value
+                break
+            yields += 1
+
+    assert root == merkle_root(leaves)
+    assert yields >= len(leaves) // slice_leaves

@@ -75,12 +75,13 @@ class OverlayBesideDict(RuleBasedStateMachine):
 
     @invariant()
     def the_writes_lead_to_the_model(self) -> None:
-        writes = self.overlay.effective_writes()
+        writes, replaced = self.overlay.changes()
         state = DictState(BELOW)
         state.apply(writes)
         assert state.values == self.model
         assert list(writes) == sorted(writes)
         assert all(BELOW.get(key) != value for key, value in writes.items())
+        assert replaced == {key: BELOW.get(key) for key in writes}
 
 
 OverlayBesideDict.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
@@ -121,7 +122,7 @@ def test_writing_what_is_there_already_changes_nothing() -> None:
     overlay.put(b"new", b"1")
     overlay.delete(b"new")
 
-    assert overlay.effective_writes() == {}
+    assert overlay.changes() == ({}, {})
 
 
 def test_each_key_is_read_from_below_once() -> None:
@@ -137,6 +138,6 @@ def test_each_key_is_read_from_below_once() -> None:
         overlay.get(b"x")
         overlay.get(b"missing")
     overlay.put(b"x", b"1")
-    overlay.effective_writes()
+    overlay.changes()
 
     assert asked == [b"x", b"missing"]
