@@ -3,8 +3,9 @@
 ``store_schema`` says where things lie, ``store_reader`` answers questions, ``store_writes`` says
 what a commit writes, ``store_check`` looks for defects.
 
-Invariants: a final block is one synced atomic write, so after a crash at any instruction the
-database is that of some final block, and of none before the last that ``commit`` returned for;
+Invariants: a final block, or several in a row, are one synced atomic write, so after a crash at
+any instruction the database is that of some final block, and of none before the last that
+``commit`` returned for;
 one process has the database open; after a failed write nothing more is written until it is
 opened again.
 """
@@ -30,7 +31,7 @@ from chain.store_schema import (
     Head,
     by_height,
 )
-from chain.store_writes import commit_writes, prune_writes
+from chain.store_writes import commit_writes, path_writes, prune_writes
 from primitives.errors import ConfigError
 from primitives.types import GENESIS_HEIGHT, Digest, Height
 
@@ -146,19 +147,21 @@ class Store:
     def path(self) -> Path:
         return self._path
 
-    def commit(self, block: FinalizedBlock) -> Head:
-        """Make ``block`` the head, durably, in one atomic write.
+    def commit(self, *blocks: FinalizedBlock) -> Head:
+        """Make the last of ``blocks`` the head: all of them in one atomic, durable write.
 
-        Raises: WriteFailed; the head is then still the block before, and the store takes no
+        Raises: WriteFailed; the head is then still the block before them, and the store takes no
         more writes until it is opened again.
         """
         head = self.reads.head
-        assert block.height == head.height + 1, f"block {block.height} on head {head.height}"
-        assert block.parent_hash == head.hash, "the block has another parent than the head"
-        assert len(block.accounts) == len(block.extrinsic_hashes), "accounts go with extrinsics"
+        for block in blocks:
+            assert block.height == head.height + 1, f"block {block.height} on head {head.height}"
+            assert block.parent_hash == head.hash, "the block has another parent than the head"
+            assert len(block.accounts) == len(block.extrinsic_hashes), "accounts go with extrinsics"
+            head = Head(block.height, block.hash, block.state_root)
         with self._turn:
-            self._write(commit_writes(block, self.reads), sync=True)
-        return Head(block.height, block.hash, block.state_root)
+            self._write(path_writes(blocks, self.reads), sync=True)
+        return head
 
     def save_pending(self, height: Height, block_hash: Digest, block: bytes) -> None:
         """Keep a block over a crash until its height is final. Raises: WriteFailed."""

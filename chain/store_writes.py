@@ -4,7 +4,7 @@ Invariant: everything that a block adds is in one list, and everything that prun
 of a block is in one list, so that no crash leaves half of either.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from chain.state_proof import hash_key
@@ -42,8 +42,22 @@ Writes: TypeAlias = Iterator[tuple[bytes, bytes | None]]
 """Database keys with the value to put, or None to delete."""
 
 
-def commit_writes(block: FinalizedBlock, reader: StoreReader) -> Writes:
-    """Yield all that makes ``block`` the head."""
+def path_writes(blocks: Sequence[FinalizedBlock], reader: StoreReader) -> Writes:
+    """Yield all that makes the last of ``blocks``, which follow each other, the head."""
+    written: dict[bytes, bytes | None] = {}
+    for block in blocks:
+        yield from commit_writes(block, reader, written)
+        if len(blocks) > 1:
+            written.update(block.state_writes)
+
+
+def commit_writes(
+    block: FinalizedBlock, reader: StoreReader, written: Mapping[bytes, bytes | None] | None = None
+) -> Writes:
+    """Yield all that makes ``block`` the head.
+
+    ``written`` is what blocks before it, in the same batch, have written to the state.
+    """
     height = block.height
     yield by_height(HEADER, height), block.header
     yield by_height(BODY, height), block.body
@@ -58,7 +72,7 @@ def commit_writes(block: FinalizedBlock, reader: StoreReader) -> Writes:
         yield EXTRINSIC + extrinsic_hash, place
         for account in block.accounts[number]:
             yield ACCOUNT + account + place, b""
-    yield from _state_writes(block, reader)
+    yield from _state_writes(block, reader, written or {})
     if block.handover is not None:
         epoch, handover = block.handover
         yield by_height(HANDOVER, epoch), handover
@@ -88,14 +102,19 @@ def prune_writes(height: Height, reader: StoreReader) -> Writes:
     yield META_PRUNED_BELOW, (height + 1).to_bytes(HEIGHT_BYTES, "big")
 
 
-def _state_writes(block: FinalizedBlock, reader: StoreReader) -> Writes:
+def _state_writes(
+    block: FinalizedBlock, reader: StoreReader, written: Mapping[bytes, bytes | None]
+) -> Writes:
     """Yield the new values, and beside them those that they replace."""
     key_hashes = []
     before = block.state_before
     for key, value in block.state_writes.items():
         yield STATE + key, value
         if block.height > 0:
-            replaced = before[key] if key in before else reader.get(key)
+            if key in before:
+                replaced = before[key]
+            else:
+                replaced = written[key] if key in written else reader.get(key)
             key_hash = hash_key(key)
             key_hashes.append(key_hash)
             record = ABSENT if replaced is None else PRESENT + replaced

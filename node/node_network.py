@@ -26,6 +26,7 @@ from node.sync import Sync
 from node.wire import (
     BATCH_BYTES_MAX,
     FINAL_BLOCK,
+    RANGE_BLOCKS_MAX,
     CompactBlock,
     Extrinsics,
     Frame,
@@ -48,7 +49,7 @@ REQUESTS = (
     RequestSpec(
         "extrinsics", 64 + 3 * EXTRINSICS_MAX, BATCH_BYTES_MAX + 2 * EXTRINSIC_BYTES_MAX, 256
     ),
-    RequestSpec("blocks", 64, FINAL_BLOCK.bytes_max, 64),
+    RequestSpec("blocks", 64, FINAL_BLOCK.bytes_max, 2 * RANGE_BLOCKS_MAX),
 )
 """What nodes of a chain ask each other."""
 
@@ -238,8 +239,12 @@ class NodeNetwork:
                 raise RequestRefused("unknown request")
 
     def _on_final(self, finalized: Finalized) -> None:
-        status = Status(finalized.header.height, finalized.hash)
-        if self._parts is not None:
+        height = finalized.header.height
+        status = Status(height, finalized.hash)
+        if self._parts is None:
+            return
+        # Who catches up tells others now and then, not thousands of times.
+        if self.parts.sync.progress is None or height % RANGE_BLOCKS_MAX == 0:
             self.parts.network.broadcast(BULK_CHANNEL, encode_status(status), droppable=True)
 
     def _status(self) -> Status:

@@ -36,7 +36,10 @@ BATCH_BYTES_MAX = 256 << 10
 """Extrinsics sent in one frame; a larger batch is cut in two."""
 BATCH_EXTRINSICS_MAX = 4096
 RANGE_BLOCKS_MAX = 64
-"""Final blocks answered to one request."""
+"""Final blocks answered to one request; twice as many where few have certificates."""
+RANGE_BYTES_GOAL = 4 << 20
+"""From here on a range ends with the next certificate."""
+RANGE_BYTES_MAX = 64 << 20
 _DEPTH = 4
 
 
