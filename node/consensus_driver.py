@@ -207,10 +207,16 @@ class ConsensusDriver:
             epoch.inbox_send.send_nowait(Received(peer, message))
 
     def offer(self, certificate: Certificate) -> None:
-        """Take a certificate that was verified, whose block is held, from sync."""
+        """Take a certificate that was verified, whose block is final on disk, from sync.
+
+        One of a later epoch wakes the machine of this one, which then finds itself overtaken.
+        """
         epoch = self._epoch
         has_room = epoch is not None and epoch.inbox.statistics().current_buffer_used < INBOX_MAX
-        if epoch is not None and has_room and epoch.machine.is_wanted(certificate):
+        if epoch is None or not has_room:
+            return
+        is_later = certificate.epoch > epoch.rules.epoch
+        if is_later or epoch.machine.is_wanted(certificate):
             epoch.inbox_send.send_nowait(Received(Peer(b""), certificate))
 
     @property
@@ -258,12 +264,18 @@ class ConsensusDriver:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._finalize_delivered, epoch)
                 await self._carry_out(epoch, nursery, epoch.machine.start())
-                while not epoch.machine.is_ended:
+                while not self._is_over(epoch):
                     event = await epoch.inbox.receive()
-                    await self._carry_out(epoch, nursery, epoch.machine.step(event))
+                    if not self._is_over(epoch):
+                        await self._carry_out(epoch, nursery, epoch.machine.step(event))
                 epoch.delivered_send.close()
                 await epoch.is_final.wait()
                 nursery.cancel_scope.cancel()
+
+    def _is_over(self, epoch: _Epoch) -> bool:
+        """Return whether the epoch's last block is final, by its machine or by sync."""
+        final = self.service.chain.final.height
+        return epoch.machine.is_ended or final >= epoch.rules.last_height
 
     def _look_for_double(self, epoch: _Epoch, message: Message) -> None:
         """Note if our own key has said something that our journal does not know."""
