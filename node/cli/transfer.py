@@ -60,7 +60,7 @@ class Moved:
 
 
 @click.command(epilog="Example: loopin account transfer --from //Alice --to //Bob 1.5")
-@click.argument("amount", required=False)
+@click.argument("amounts", metavar="[AMOUNT]", nargs=-1)
 @click.option("--from", "from_uri", metavar="//NAME", help="A development key that pays.")
 @click.option(
     "--from-file",
@@ -72,7 +72,7 @@ class Moved:
     type=click.Path(dir_okay=False, path_type=Path),
     help="File with the password of the account file.",
 )
-@click.option("--to", required=True, metavar="ACCOUNT", help="Address, or //NAME, that is paid.")
+@click.option("--to", metavar="ACCOUNT", help="Address, or //NAME, that is paid.")
 @click.option("--all", "everything", is_flag=True, help="Move everything instead of an AMOUNT.")
 @click.option("--keep-alive", is_flag=True, help="Refuse to empty the paying account.")
 @click.option("--tip", default="0", show_default=True, help="Paid to the block's author, in LOOP.")
@@ -92,11 +92,11 @@ class Moved:
 def transfer(  # noqa: PLR0913 - one parameter an option
     output: Output,
     *,
-    amount: str | None,
+    amounts: tuple[str, ...],
     from_uri: str | None,
     from_file: Path | None,
     password_file: Path | None,
-    to: str,
+    to: str | None,
     everything: bool,
     keep_alive: bool,
     tip: str,
@@ -112,12 +112,14 @@ def transfer(  # noqa: PLR0913 - one parameter an option
     """
     if (from_uri is None) == (from_file is None):
         raise click.UsageError("who pays? give --from //NAME or --from-file FILE")
-    if (amount is None) != everything:
-        raise click.UsageError("how much? give an AMOUNT, such as 1.5, or --all")
+    if to is None:
+        raise click.UsageError("who is paid? give --to ACCOUNT, an address or //NAME")
+    if len(amounts) != (0 if everything else 1):
+        raise click.UsageError("how much? give one AMOUNT, such as 1.5, or --all")
     with connect(url) as client:
         token = client.token
         recipient = account_given(to, token.ss58_prefix)
-        units = None if amount is None else parse_amount(amount, token.decimals, token.symbol)
+        units = None if everything else parse_amount(amounts[0], token.decimals, token.symbol)
         paid_tip = parse_amount(tip, token.decimals, token.symbol)
         _require_chain(client, genesis, from_file)
         pair = _key_pair(from_uri, from_file, password_file)
@@ -188,8 +190,8 @@ class _Sender:
         if has < needed:
             moved = "" if units is None else f"{self._amount(units)} and "
             raise NotEnough(
-                f"{self._address(self._parties.sender)} has {self._amount(has)}, and {moved}"
-                f"the fee of {self._amount(fee + tip)} are {self._amount(needed)}"
+                f"{self._address(self._parties.sender)} has {self._amount(has)}; this takes "
+                f"{moved}{self._amount(fee + tip)} as fee: nothing was sent"
             )
 
     def submit(self, extrinsic: bytes) -> None:

@@ -1,6 +1,6 @@
 """All of the RPC put together over one node."""
 
-from node.client.addresses import Ss58Addresses
+from node.rpc.addresses import Ss58Addresses
 from node.rpc.backend import NodeBackend
 from node.rpc.dispatcher import Dispatcher
 from node.rpc.json_codecs import JsonCodecs

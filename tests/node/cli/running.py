@@ -45,7 +45,12 @@ def running_node(base_path: Path, spec: ChainSpec) -> Iterator[str]:
     for role, seed in zip(Role, (seeds.consensus, seeds.vrf, seeds.peer), strict=True):
         keystore.save(role, seed)
     config = NodeConfig(
-        base_path, "test", is_validator=True, signature_workers=1, rpc=RpcConfig(port=0)
+        base_path,
+        "test",
+        is_validator=True,
+        keep_blocks=None,
+        signature_workers=1,
+        rpc=RpcConfig(port=0),
     )
     started: SimpleQueue[tuple[int, trio.lowlevel.TrioToken, trio.CancelScope] | None]
     started = SimpleQueue()

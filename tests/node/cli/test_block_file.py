@@ -37,6 +37,7 @@ GENESIS = build_genesis(quick_spec())
 def blocks(node_url: str, tmp_path_factory: pytest.TempPathFactory) -> list[Stored]:
     """The first blocks of the node's chain, the last with a transfer."""
     file = tmp_path_factory.mktemp("blocks") / "blocks"
+    invoke("chain", "watch", "--count", 5, "--url", node_url)
     transfer = ("account", "transfer", "--from", "//Bob", "--to", "//Charlie", "1")
     height = invoke(*transfer, "--url", node_url, "--json").json["height"]
     invoke("chain", "export", file, "--to", height, "--url", node_url)
