@@ -4,8 +4,8 @@ One task owns the machine, so there is no lock; everybody else puts inputs into 
 are carried out in order, and a promise is on disk before any later action.
 
 Invariants: nothing reaches the machine whose signatures were not checked; the inbox is bounded,
-and what peers send is dropped before what this node itself has to say to its machine; at any time
-the machine is that of the epoch above the last final block.
+for each peer and for all, and our own inputs go first; a block is asked for only as long as an open
+view names it; at any time the machine is that of the epoch above the last final block.
 """
 
 import logging
@@ -19,6 +19,7 @@ import trio
 from chain.blockchain import Imported
 from chain.builder import Assignment
 from chain.header_checks import EpochRules
+from chain.store_reader import HistoryPruned
 from consensus.simplex.catch_up import answer_to_ended_epoch
 from consensus.simplex.config import Config, Timing
 from consensus.simplex.events import (
@@ -27,7 +28,6 @@ from consensus.simplex.events import (
     Deliver,
     Fetch,
     Fetched,
-    Input,
     Peer,
     Persist,
     Proposed,
@@ -54,7 +54,9 @@ from consensus.simplex.messages import (
 from consensus.simplex.pledges import Record
 from consensus.simplex.verification import verify_message
 from node.chain_service import NOT_TAKEN, ChainService
+from node.inbox import Inbox
 from node.journal_file import JournalFile
+from node.own_voice import OwnVoice
 from primitives.beacon import vrf_input
 from primitives.block import Block
 from primitives.crypto import KeyPair
@@ -63,9 +65,8 @@ from primitives.power_table import PowerTable
 from primitives.types import AccountId, Digest, Epoch, Height, Millis, View
 from primitives.vrf import prove, verify
 
-INBOX_MAX = 4096
-PEER_INPUTS_MAX = 2048
-"""Peers' messages that wait in the inbox, at most; more are dropped, as a network may."""
+HEARD_MAX = 2048
+"""Messages that are kept from the listening for the machine that votes."""
 FETCHED_AHEAD_MAX = 64
 """Missing ancestors of one block that are fetched one by one; more is a matter for sync."""
 DELIVERED_MAX = 256
@@ -145,13 +146,14 @@ class _Epoch:
     def __init__(self, machine: Simplex, rules: EpochRules) -> None:
         self.machine = machine
         self.rules = rules
-        self.inbox_send, self.inbox = trio.open_memory_channel[Input](INBOX_MAX)
+        self.inbox = Inbox()
         self.delivered_send, self.delivered = trio.open_memory_channel[Certificate](DELIVERED_MAX)
         self.is_final = trio.Event()
         """Set when every delivered block is final on disk and no more will come."""
         self.alarm = trio.CancelScope()
         self.proposing = trio.CancelScope()
-        self.fetching: set[Digest] = set()
+        self.fetching: dict[Digest, trio.CancelScope] = {}
+        self.verifying: dict[View, trio.CancelScope] = {}
 
 
 class ConsensusDriver:
@@ -165,7 +167,7 @@ class ConsensusDriver:
         *,
         network: Network,
         voter: Voter | None,
-        on_evidence: Callable[[Evidence], None] = lambda _: None,
+        on_evidence: Callable[[Evidence], object] = lambda _: None,
         on_table: Callable[[PowerTable], None] = lambda _: None,
     ) -> None:
         """``on_table`` is told who votes in each epoch that this node enters."""
@@ -176,35 +178,38 @@ class ConsensusDriver:
         self.voter = voter
         self._on_evidence = on_evidence
         self._on_table = on_table
-        self._is_listening = False
+        self._listening: trio.CancelScope | None = None
         self._votes_elsewhere = False
-        self._heard: deque[Received] = deque(maxlen=PEER_INPUTS_MAX)
+        self._heard: deque[Received] = deque(maxlen=HEARD_MAX)
         """What came while listening, for the machine that votes afterwards."""
-        self._said = frozenset(journal.records)
-        """What this validator had said before it started; hearing that again is no surprise."""
+        self._own_voice: OwnVoice | None = None
+        if voter is not None:
+            self._own_voice = OwnVoice(settings.genesis, voter.consensus.public, journal.records)
         self._epoch: _Epoch | None = None
         self._answered: dict[Peer, float] = {}
         """Until when each peer's words from earlier epochs are not answered again."""
 
     # For the network
 
-    def receive(self, peer: Peer, data: bytes) -> None:
-        """Take a message from a peer.
+    def receive(self, peer: Peer, data: bytes) -> bool:
+        """Take a message from a peer; return whether it told us anything.
 
+        A message that did not is no fault, but whoever sends many has to be slowed down.
         Raises: DecodeError, InvalidMessage; both are the peer's fault.
         """
         message = decode_message(data)
         epoch = self._epoch
         if epoch is None or self._answer_old(peer, message, epoch):
-            return
+            return False
+        if self._listening is not None:
+            self._look_for_double(message)
         if not epoch.machine.is_wanted(message):
-            return
+            return False
         verify_message(epoch.rules.table, self.settings.genesis, message)
-        if self._is_listening:
-            self._look_for_double(epoch, message)
+        if self._listening is not None:
             self._heard.append(Received(peer, message))
-        if epoch.inbox.statistics().current_buffer_used < PEER_INPUTS_MAX:
-            epoch.inbox_send.send_nowait(Received(peer, message))
+        is_taken = epoch.inbox.offer(peer, Received(peer, message))
+        return is_taken and not _is_question(message, epoch.machine.view)
 
     def offer(self, certificate: Certificate) -> None:
         """Take a certificate that was verified, whose block is final on disk, from sync.
@@ -212,12 +217,11 @@ class ConsensusDriver:
         One of a later epoch wakes the machine of this one, which then finds itself overtaken.
         """
         epoch = self._epoch
-        has_room = epoch is not None and epoch.inbox.statistics().current_buffer_used < INBOX_MAX
-        if epoch is None or not has_room:
+        if epoch is None:
             return
         is_later = certificate.epoch > epoch.rules.epoch
         if is_later or epoch.machine.is_wanted(certificate):
-            epoch.inbox_send.send_nowait(Received(Peer(b""), certificate))
+            epoch.inbox.offer(Peer(b""), Received(Peer(b""), certificate))
 
     @property
     def view(self) -> View:
@@ -242,10 +246,9 @@ class ConsensusDriver:
         Raises: JournalUnusable, WriteFailed, VotesElsewhere: the node must stop.
         """
         if self.voter is not None and len(self.service.chain.rules_now().table) > 1:
-            self._is_listening = True
-            with trio.move_on_after(self.settings.listening / MILLIS):
+            with trio.move_on_after(self.settings.listening / MILLIS) as self._listening:
                 await self._run_epochs(key=None)
-            self._is_listening = False
+            self._listening = None
             if self._votes_elsewhere:
                 raise VotesElsewhere(
                     f"the consensus key {self.voter.consensus.public.hex()} votes on another "
@@ -258,14 +261,15 @@ class ConsensusDriver:
         while True:
             epoch = self._open_epoch(key)
             self._epoch = epoch
-            while self._heard and not self._is_listening:
-                epoch.inbox_send.send_nowait(self._heard.popleft())
+            while self._heard and self._listening is None:
+                heard = self._heard.popleft()
+                epoch.inbox.offer(heard.sender, heard)
             self._on_table(epoch.rules.table)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._finalize_delivered, epoch)
                 await self._carry_out(epoch, nursery, epoch.machine.start())
                 while not self._is_over(epoch):
-                    event = await epoch.inbox.receive()
+                    event = await epoch.inbox.take()
                     if not self._is_over(epoch):
                         await self._carry_out(epoch, nursery, epoch.machine.step(event))
                 epoch.delivered_send.close()
@@ -277,13 +281,12 @@ class ConsensusDriver:
         final = self.service.chain.final.height
         return epoch.machine.is_ended or final >= epoch.rules.last_height
 
-    def _look_for_double(self, epoch: _Epoch, message: Message) -> None:
-        """Note if our own key has said something that our journal does not know."""
-        if self.voter is None or isinstance(message, Certificate | Request):
-            return
-        signer = epoch.rules.table[message.signer]
-        if signer.consensus_key == self.voter.consensus.public and message not in self._said:
+    def _look_for_double(self, message: Message) -> None:
+        """Stop listening if our own key has said something that our journal does not know."""
+        if self._own_voice is not None and self._own_voice.is_from_elsewhere(message):
             self._votes_elsewhere = True
+            if self._listening is not None:
+                self._listening.cancel()
 
     def _open_epoch(self, key: KeyPair | None) -> _Epoch:
         """Set up the machine of the epoch of the block to come."""
@@ -328,7 +331,10 @@ class ConsensusDriver:
             self._answered.clear()
         self._answered[peer] = now + ANSWER_PAUSE / MILLIS
         boundary = Height((message.epoch + 1) * self.service.chain.config.session.epoch_length)
-        encoded = self.service.chain.store.reads.certificate_at(boundary)
+        try:
+            encoded = self.service.chain.store.reads.certificate_at(boundary)
+        except HistoryPruned:
+            return True  # this node started behind that epoch
         if encoded:
             answer = answer_to_ended_epoch(message, CERTIFICATE.load(encoded))
             if answer is not None:
@@ -369,15 +375,27 @@ class ConsensusDriver:
                 nursery.start_soon(self._verify, epoch, action)
             case Fetch(block):
                 if block not in epoch.fetching:
-                    epoch.fetching.add(block)
-                    nursery.start_soon(self._fetch, epoch, block)
+                    epoch.fetching[block] = trio.CancelScope()
+                    nursery.start_soon(self._fetch, epoch, block, epoch.fetching[block])
             case Deliver(certificate):
                 await epoch.delivered_send.send(certificate)
+                self._end_needless(epoch)
             case Report(evidence):
                 _log.warning("equivocation=%s", evidence)
                 self._on_evidence(evidence)
             case Persist():
                 pass  # written already
+
+    def _end_needless(self, epoch: _Epoch) -> None:
+        """Give up blocks that no open view names: they lost to the one that has become final."""
+        views = epoch.machine.views
+        named = {views.final_block, *views.blocks()}
+        for block, scope in epoch.fetching.items():
+            if block not in named:
+                scope.cancel()
+        for view, scope in epoch.verifying.items():
+            if view <= views.final_view:
+                scope.cancel()
 
     def _broadcast(self, message: Message) -> None:
         if isinstance(message, Proposal):
@@ -391,7 +409,7 @@ class ConsensusDriver:
     ) -> None:
         with alarm:
             await trio.sleep(delay / MILLIS)
-            await epoch.inbox_send.send(TimerFired(view))
+            epoch.inbox.put(TimerFired(view))
 
     async def _propose(
         self, epoch: _Epoch, scope: trio.CancelScope, request: RequestProposal
@@ -404,7 +422,7 @@ class ConsensusDriver:
                 _log.warning("view=%d not proposed: %s, %s", request.view, error.reason, error)
                 return
             await self.service.save_pending(imported.hash)
-            await epoch.inbox_send.send(Proposed(request.view, imported.hash))
+            epoch.inbox.put(Proposed(request.view, imported.hash))
 
     async def _build(self, epoch: _Epoch, request: RequestProposal) -> Imported:
         assert self.voter is not None, "only a validator is asked for proposals"
@@ -427,12 +445,15 @@ class ConsensusDriver:
 
     async def _verify(self, epoch: _Epoch, request: RequestVerification) -> None:
         proposal = request.proposal
-        imported = await self._get_proposed(proposal)
-        is_valid = imported is not None and self._is_as_proposed(epoch, request, imported)
-        if is_valid:
-            # Perhaps it was held already, but only in memory.
-            await self.service.save_pending(proposal.block)
-        await epoch.inbox_send.send(Verified(proposal.view, proposal.block, is_valid))
+        with trio.CancelScope() as scope:
+            epoch.verifying[proposal.view] = scope
+            imported = await self._get_proposed(proposal)
+            is_valid = imported is not None and self._is_as_proposed(epoch, request, imported)
+            if is_valid:
+                # Perhaps it was held already, but only in memory.
+                await self.service.save_pending(proposal.block)
+            epoch.inbox.put(Verified(proposal.view, proposal.block, is_valid))
+        epoch.verifying.pop(proposal.view, None)
 
     async def _get_proposed(self, proposal: Proposal) -> Imported | None:
         """Return a proposed block, held, or None if it is invalid or cannot be had."""
@@ -461,17 +482,20 @@ class ConsensusDriver:
             and header.timestamp <= latest
         )
 
-    async def _fetch(self, epoch: _Epoch, block_hash: Digest) -> None:
+    async def _fetch(self, epoch: _Epoch, block_hash: Digest, scope: trio.CancelScope) -> None:
+        with scope:
+            height = await self._get_and_save(block_hash)
+            if height is not None:
+                epoch.inbox.put(Fetched(block_hash, height))
+        del epoch.fetching[block_hash]
+
+    async def _get_and_save(self, block_hash: Digest) -> Height | None:
         imported = await self._get(block_hash)
-        epoch.fetching.discard(block_hash)
-        if imported is None:
-            if not self.service.chain.is_final(block_hash):
-                return
-            height = self.service.chain.header(block_hash).height
-        else:
+        if imported is not None:
             await self.service.save_pending(block_hash)
-            height = imported.header.height
-        await epoch.inbox_send.send(Fetched(block_hash, height))
+            return imported.header.height
+        chain = self.service.chain
+        return chain.header(block_hash).height if chain.is_final(block_hash) else None
 
     async def _get(self, block_hash: Digest) -> Imported | None:
         """Return a block with its ancestors held, fetching what is missing; None if invalid.
@@ -513,3 +537,10 @@ class ConsensusDriver:
             assert certificate.block is not None, "only blocks are delivered"
             await self.service.finalize(certificate.block, CERTIFICATE.encode(certificate))
         epoch.is_final.set()
+
+
+def _is_question(message: Message, view: View) -> bool:
+    """Return whether a message asks for something, openly or by being late."""
+    if isinstance(message, Request):
+        return True
+    return not isinstance(message, Certificate) and message.view + 1 < view

@@ -6,6 +6,7 @@ is our own bug stops the node, with its reason in the log.
 
 import gc
 import logging
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -56,6 +57,8 @@ from primitives.types import Millis
 RETRY_DELAY = Millis(500)
 RETRY_DELAY_MAX = Millis(8000)
 LISTENING = Millis(3000)
+SWITCH_INTERVAL = 0.001
+"""Seconds after which a thread that writes gives the interpreter back to the event loop."""
 
 _log = logging.getLogger(__name__)
 
@@ -214,6 +217,7 @@ async def _run_core(core: Core, task_status: TaskStatus[int]) -> None:
         driver = _driver(core, NoNetwork())
     backend = _backend(core, node_network or NoPeers())
     metrics = _metrics(core, driver, network)
+    sys.setswitchinterval(SWITCH_INTERVAL)
     # What is alive now lives as long as the node: no collection need look at it again.
     gc.collect()
     gc.freeze()
@@ -312,7 +316,7 @@ def _networked(core: Core, config: NetworkConfig) -> tuple[Network, NodeNetwork,
         node_network,
     )
     driver = _driver(core, node_network, node_network.on_table)
-    relay = ExtrinsicRelay(network)
+    relay = ExtrinsicRelay(network, core.mempool.entries)
     core.intake.on_accepted = relay.on_accepted
     # Spreads requests over peers; nobody gains from guessing it.
     random = Random()  # noqa: S311

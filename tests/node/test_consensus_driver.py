@@ -20,7 +20,8 @@ from consensus.simplex.messages import (
 )
 from consensus.simplex.verification import InvalidMessage, verify_certificate
 from node import consensus_driver, journal_file
-from node.consensus_driver import INBOX_MAX, PEER_INPUTS_MAX, ConsensusDriver
+from node.consensus_driver import ConsensusDriver
+from node.inbox import PEERS_MAX
 from node.journal_file import JournalFile, JournalUnusable
 from primitives.block import Block
 from primitives.errors import DecodeError
@@ -290,11 +291,11 @@ async def test_flood_of_questions_leaves_room_for_our_own_inputs(
     request = encode_message(Request(Epoch(0), View(1), View(9)))
     async with trio.open_nursery() as nursery:
         driver = await started(node, nursery)
-        for number in range(2 * INBOX_MAX):
+        for number in range(2 * PEERS_MAX):
             driver.receive(Peer(b"%d" % number), request)
 
         assert driver._epoch is not None
-        assert driver._epoch.inbox.statistics().current_buffer_used <= PEER_INPUTS_MAX
+        assert driver._epoch.inbox.from_peers <= PEERS_MAX
         nursery.cancel_scope.cancel()
     node.close()
 
@@ -360,7 +361,7 @@ async def test_proposal_that_nobody_can_send_is_not_waited_for_for_ever(
 
     await driver._verify(epoch, RequestVerification(proposal, Height(1)))
 
-    verdict = epoch.inbox.receive_nowait()
+    verdict = epoch.inbox.take_nowait()
     assert not verdict.is_valid  # type: ignore[union-attr]  # a Verified
     assert trio.current_time() >= consensus_driver.PROPOSAL_WAIT / 1000
     assert network.waiting == 0
@@ -385,7 +386,7 @@ async def test_proposed_block_on_another_parent_is_refused_without_asking_for_it
 
     await node.driver._verify(epoch, RequestVerification(proposal, Height(1)))
 
-    assert not epoch.inbox.receive_nowait().is_valid  # type: ignore[union-attr]  # a Verified
+    assert not epoch.inbox.take_nowait().is_valid  # type: ignore[union-attr]  # a Verified
     author.close()
     node.close()
 
