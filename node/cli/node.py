@@ -154,7 +154,7 @@ class Options:
 @click.option(
     "--stop-with-stdin",
     is_flag=True,
-    help="Stop when standard input ends: whoever starts the node and holds the pipe takes it along.",
+    help="Stop when standard input ends, as it does when the program that started the node dies.",
 )
 @click.option("--log", metavar="LEVEL", default="info", show_default=True, help="Or name=level,...")
 def node(**given: Any) -> None:  # noqa: ANN401 - one parameter an option
