@@ -38,15 +38,22 @@ def read_request(connection: socket.socket) -> bytes:
     """Return the body of one HTTP request, or its head if it has no body."""
     data = b""
     while b"\r\n\r\n" not in data:
-        data += connection.recv(65536)
+        data += _received(connection)
     head, _, body = data.partition(b"\r\n\r\n")
     for line in head.split(b"\r\n"):
         name, _, value = line.partition(b":")
         if name.lower() == b"content-length":
             while len(body) < int(value):
-                body += connection.recv(65536)
+                body += _received(connection)
             return body
     return head
+
+
+def _received(connection: socket.socket) -> bytes:
+    data = connection.recv(65536)
+    if not data:
+        raise ConnectionAbortedError("the client hung up")
+    return data
 
 
 def answering(body: bytes, status: bytes = b"200 OK") -> Handler:
