@@ -7,6 +7,7 @@
                                   keystore/    session keys
                                   network/     addresses of peers
                                   journal      what this validator has signed
+                                  evidence     what others have signed twice
 """
 
 import fcntl
@@ -49,6 +50,10 @@ class DataFolder:
     @property
     def journal(self) -> Path:
         return self.path / "journal"
+
+    @property
+    def evidence(self) -> Path:
+        return self.path / "evidence"
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -86,15 +86,20 @@ class EvidenceFile:
             _log.warning("evidence not saved file=%s error=%s", self.path, error.strerror)
 
 
-def _place_of(evidence: Evidence) -> _Place:
+class NoEvidence(LoopinError):
+    """The two messages do not contradict each other."""
+
+
+def offence_of(evidence: Evidence) -> Offence:
+    """Return what the two messages prove together. Raises: NoEvidence."""
     offence = find_offence(evidence.first, evidence.second)
     if offence is None:
         raise NoEvidence(evidence)
-    return (evidence.first.epoch, evidence.first.signer, offence)
+    return offence
 
 
-class NoEvidence(LoopinError):
-    """The two messages do not contradict each other."""
+def _place_of(evidence: Evidence) -> _Place:
+    return (evidence.first.epoch, evidence.first.signer, offence_of(evidence))
 
 
 def _load(path: Path) -> list[Evidence]:

@@ -12,14 +12,17 @@ from chain.blockchain import UnknownBlock as BlockNotHeld
 from chain.mempool import Mempool
 from chain.state_tree import VersionNotKept
 from chain.store_reader import HistoryPruned
+from consensus.simplex.evidence import EVIDENCE
 from genesis.spec import ChainSpec
 from node.account_history import AccountHistory
 from node.chain_service import ChainService, NewBest
+from node.evidence import EvidenceFile, offence_of
 from node.extrinsic_intake import ExtrinsicIntake
 from node.extrinsic_watch import ExtrinsicWatch
 from node.keystore import Keystore, Role
 from node.rpc.backend import (
     ChainProperties,
+    EvidenceInfo,
     ExtrinsicStatus,
     FeeInfo,
     Health,
@@ -81,6 +84,7 @@ class Parts:
     intake: ExtrinsicIntake
     watch: ExtrinsicWatch
     keystore: Keystore
+    evidence: EvidenceFile
     peers: Peers
 
 
@@ -306,6 +310,20 @@ class RpcBackend:
         self, account: AccountId, count: int, before: tuple[Height, int] | None
     ) -> Sequence[HistoryEntry]:
         return await self._history.of_account(account, count, before)
+
+    # consensus
+
+    def evidence(self) -> Sequence[EvidenceInfo]:
+        return [
+            EvidenceInfo(
+                offence_of(piece).value,
+                piece.first.epoch,
+                piece.first.view,
+                piece.first.signer,
+                EVIDENCE.encode(piece),
+            )
+            for piece in self._parts.evidence.pieces
+        ]
 
     # news
 

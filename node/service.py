@@ -30,6 +30,7 @@ from node.config import NetworkConfig, NodeConfig
 from node.consensus_driver import ConsensusDriver, NoNetwork, Settings, Voter
 from node.consensus_driver import Network as DriverNetwork
 from node.data_folder import DataFolder
+from node.evidence import EvidenceFile
 from node.extrinsic_intake import ExtrinsicIntake, FinalizedJudge
 from node.extrinsic_relay import ExtrinsicRelay
 from node.extrinsic_watch import ExtrinsicWatch
@@ -157,6 +158,7 @@ class Core:
     folder: DataFolder
     keystore: Keystore
     journal: JournalFile
+    evidence: EvidenceFile
     voter: Voter | None
     service: ChainService
     mempool: Mempool
@@ -196,6 +198,7 @@ async def run_node(
             folder=folder,
             keystore=keystore,
             journal=journal,
+            evidence=EvidenceFile(folder.evidence),
             voter=find_voter(spec, keystore) if config.is_validator else None,
             service=ChainService(chain, mempool, intake),
             mempool=mempool,
@@ -256,6 +259,7 @@ def _backend(core: Core, peers: Peers) -> RpcBackend:
             intake=core.intake,
             watch=core.watch,
             keystore=core.keystore,
+            evidence=core.evidence,
             peers=peers,
         )
     )
@@ -292,6 +296,7 @@ def _driver(
         settings,
         network=network,
         voter=core.voter,
+        on_evidence=core.evidence.add,
         on_table=on_table,
     )
 
