@@ -1,6 +1,7 @@
 """Reads proven with nothing but a header's hash."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -41,6 +42,11 @@ def read_of(key: StorageKey) -> ReadProof:
     return ReadProof(HEADER.encode(), key, STATE.get(key), TREE.prove(key, TREE.root))
 
 
+def changed(read: ReadProof, part: str, data: bytes) -> ReadProof:
+    fields: dict[str, Any] = {part: data}
+    return replace(read, **fields)
+
+
 @pytest.mark.parametrize("key", KEYS)
 def test_what_is_and_what_is_not_there_is_proven_by_the_header_hash(key: StorageKey) -> None:
     assert verify_read(HEADER.hash, read_of(key)) == HEADER
@@ -58,7 +64,7 @@ def test_any_flipped_bit_is_refused(key: StorageKey, part: str, position: int, b
     data[position % len(data)] ^= 1 << bit
 
     with pytest.raises(LoopinError):
-        verify_read(HEADER.hash, replace(read, **{part: bytes(data)}))
+        verify_read(HEADER.hash, changed(read, part, bytes(data)))
 
 
 @given(key=st.sampled_from(KEYS), length=st.integers(0, 2_000))
