@@ -286,14 +286,21 @@ class Blockchain:
 
     def on_path_committed(self, path: Sequence[Imported]) -> Slices[list[Finalized]]:
         """Let the last of the blocks that were committed together be the last final one."""
+        touched = []
+        for imported in path:
+            touched.append(touched_accounts(imported.executed.writes))
+            yield
         if path[-1].hash not in self.tree.path:
             yield from self.move_tree_to(path[-1].hash)
         # No slice ends between two blocks: the store is at the last one, and a state after one
         # in between would show what later blocks wrote.
         pinned = self.store.pinned()
-        return [self._step(imported, pinned) for imported in path]
+        pairs = zip(path, touched, strict=True)
+        return [self._step(imported, pinned, accounts) for imported, accounts in pairs]
 
-    def _step(self, imported: Imported, pinned: StoreReader) -> Finalized:
+    def _step(
+        self, imported: Imported, pinned: StoreReader, touched: frozenset[AccountId]
+    ) -> Finalized:
         self.tree.on_final(imported.hash)
         self._final_state.advance(pinned, imported.executed.writes)
         abandoned = self.unfinalized.finalize(imported.hash, self._final_state)
@@ -306,7 +313,7 @@ class Blockchain:
             hash=imported.hash,
             extrinsic_hashes=imported.extrinsic_hashes,
             receipts=imported.executed.receipts,
-            touched=touched_accounts(imported.executed.writes),
+            touched=touched,
             writes=imported.executed.writes,
             abandoned=tuple(abandoned),
         )

@@ -68,7 +68,8 @@ def build_block(
     draft = _Draft(execution, [], [], [])
     draft.add(ReadyExtrinsic.decode(encode_inherent(["timestamp.set", assignment.timestamp])))
     yield from _fill(draft, candidates, is_late, on_invalid)
-    executed = execution.end()
+    yield
+    executed = yield from execution.end_in_slices()
     chain.unfinalized.require_room(len(executed.writes))
     yield
     receipts = yield from encode_receipts_in_slices(executed)

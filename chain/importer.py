@@ -115,4 +115,5 @@ def _execute(execution: BlockExecution, body: Sequence[ReadyExtrinsic]) -> Slice
             execution.apply(ready)
         except InvalidExtrinsic as error:
             raise InvalidBody(f"extrinsic {number - 1}: {error.reason}, {error}") from error
-    return execution.end()
+    yield
+    return (yield from execution.end_in_slices())

@@ -220,6 +220,7 @@ class Mempool:
         all.
         """
         signers = [self._by_hash[known].account for known in included if known in self._by_hash]
+        yield
         yield from self._revisit_all(dict.fromkeys([*touched, *signers]), included)
         self._drop_expired(next_height)
         yield

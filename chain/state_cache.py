@@ -48,11 +48,10 @@ class StateCache:
     def advance(self, below: FinalizedState, writes: Mapping[bytes, bytes | None]) -> None:
         """Be the state ``below`` from now on, which is the one before with ``writes``."""
         self._below = below
+        self._values.update(writes)
         for key, value in writes.items():
-            # Put at the end, so that what is written again and again outlives what is not.
-            self._values.pop(key, None)
-            if value is None or len(value) <= VALUE_BYTES_MAX:
-                self._values[key] = value
+            if value is not None and len(value) > VALUE_BYTES_MAX:
+                del self._values[key]
         self._shrink()
 
     def _shrink(self) -> None:

@@ -4,7 +4,6 @@ Invariants: parts are started after what they need and end before it; a failure 
 is our own bug stops the node, with its reason in the log.
 """
 
-import gc
 import logging
 import sys
 import time
@@ -26,6 +25,7 @@ from genesis.build import Genesis, build_genesis
 from genesis.spec import ChainSpec, Member
 from node.block_exchange import BlockExchange
 from node.chain_service import ChainService
+from node.collector import collect_now_and_then, settle
 from node.config import NetworkConfig, NodeConfig
 from node.consensus_driver import ConsensusDriver, NoNetwork, Settings, Voter
 from node.consensus_driver import Network as DriverNetwork
@@ -221,9 +221,7 @@ async def _run_core(core: Core, task_status: TaskStatus[int]) -> None:
     backend = _backend(core, node_network or NoPeers())
     metrics = _metrics(core, driver, network)
     sys.setswitchinterval(SWITCH_INTERVAL)
-    # What is alive now lives as long as the node: no collection need look at it again.
-    gc.collect()
-    gc.freeze()
+    settle()
     async with AsyncExitStack() as stack:
         if core.config.metrics is not None:
             stack.enter_context(metrics.served(core.config.metrics.host, core.config.metrics.port))
@@ -235,6 +233,7 @@ async def _run_core(core: Core, task_status: TaskStatus[int]) -> None:
             nursery.start_soon(node_network.run)
             _log.info("peer=%s listening=%s", network.peer, ",".join(network.addresses))
         nursery.start_soon(driver.run)
+        nursery.start_soon(collect_now_and_then)
         nursery.start_soon(metrics.run)
         _log.info(
             "chain=%s genesis=0x%s height=%d name=%s validator=%s rpc=%s",

@@ -4,8 +4,12 @@ Invariants: the state below is only read; a transaction that is not kept leaves 
 as it was when the transaction was opened. ``Context.transaction`` is the ``with`` block around it.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Protocol
+from collections.abc import Generator, Iterator, Mapping
+from typing import Protocol, TypeAlias
+
+SLICE_KEYS = 1024
+Changes: TypeAlias = tuple[dict[bytes, bytes | None], dict[bytes, bytes | None]]
+"""New values and replaced ones under the same keys; None where there is none."""
 
 
 class StateReader(Protocol):
@@ -106,15 +110,21 @@ class Overlay:
         if self._open == 0:
             undo.clear()
 
-    def changes(self) -> tuple[dict[bytes, bytes | None], dict[bytes, bytes | None]]:
-        """Return the writes that change the state below, in key order, and what they replace."""
+    def changes(self) -> Generator[None, None, Changes]:
+        """Find the writes that change the state below, in key order, and what they replace.
+
+        Yields about every millisecond; nothing may be written meanwhile.
+        """
         writes, read, state = self.writes, self._read, self._state
         changed: dict[bytes, bytes | None] = {}
         replaced: dict[bytes, bytes | None] = {}
-        for key in sorted(writes):
-            before = read[key] if key in read else state.get(key)
-            if writes[key] != before:
-                changed[key], replaced[key] = writes[key], before
+        keys = sorted(writes)
+        for start in range(0, len(keys), SLICE_KEYS):
+            yield
+            for key in keys[start : start + SLICE_KEYS]:
+                before = read[key] if key in read else state.get(key)
+                if writes[key] != before:
+                    changed[key], replaced[key] = writes[key], before
         return changed, replaced
 
     def _write(self, key: bytes, value: bytes | None) -> None:

@@ -79,17 +79,3 @@ def test_large_values_are_left_to_the_database() -> None:
 
     assert len(cache) == 0
     assert cache.get(b"large") == bytes(VALUE_BYTES_MAX + 1)
-
-
-def test_what_is_written_again_outlives_what_is_not() -> None:
-    below = Counted({})
-    cache = StateCache(below, values_max=10)
-    cache.advance(below, {b"busy": b"1"})
-    for number in range(100):
-        cache.get(b"%d" % number)
-        cache.advance(below, {b"busy": b"1"})
-    asked = below.asked
-
-    cache.get(b"busy")
-
-    assert below.asked == asked
