@@ -31,7 +31,7 @@ from chain.store_schema import (
     Head,
     by_height,
 )
-from chain.store_writes import commit_writes, path_writes, prune_writes
+from chain.store_writes import SnapshotStart, commit_writes, path_writes, prune_writes, start_writes
 from primitives.errors import ConfigError
 from primitives.types import GENESIS_HEIGHT, Digest, Height
 
@@ -47,7 +47,9 @@ BLOOM_FILTER_BITS = 10
 OPEN_FILES_MAX = 256
 _LOCK_REFUSED = "IO error: lock "
 """How LevelDB's message begins when another process, or this one, has the database open."""
-GENESIS_BATCH_WRITES = 100_000
+BATCH_WRITES_MAX = 100_000
+BATCH_BYTES_GOAL = 8 << 20
+"""Of a new database, which need not be written at one go."""
 
 
 class StoreMissing(ConfigError):
@@ -121,6 +123,26 @@ class Store:
                 (META_SCHEMA, _number(SCHEMA_VERSION)),
             ]
             store._write(about, sync=True)
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    @classmethod
+    def create_from_snapshot(
+        cls, path: Path, genesis: FinalizedBlock, start: SnapshotStart
+    ) -> "Store":
+        """Make a database that begins with the state after a later block than genesis.
+
+        The caller has proven everything in ``start``. A crash on the way leaves nothing that
+        counts as a database.
+        Raises: as ``create``.
+        """
+        store = cls(_opened_empty(path), path)
+        try:
+            # Each part is on disk before the next begins, the record that makes it count last.
+            store._write_in_parts(start_writes(genesis, start), sync=True)
+            store._write([(META_SCHEMA, _number(SCHEMA_VERSION))], sync=True)
         except BaseException:
             store.close()
             raise
@@ -236,14 +258,18 @@ class Store:
                 "or the chain spec of that chain"
             )
 
-    def _write_in_parts(self, writes: Iterable[tuple[bytes, bytes | None]]) -> None:
+    def _write_in_parts(
+        self, writes: Iterable[tuple[bytes, bytes | None]], *, sync: bool = False
+    ) -> None:
         part: list[tuple[bytes, bytes | None]] = []
-        for write in writes:
-            part.append(write)
-            if len(part) == GENESIS_BATCH_WRITES:
-                self._write(part, sync=False)
-                part = []
-        self._write(part, sync=False)
+        size = 0
+        for key, value in writes:
+            part.append((key, value))
+            size += len(value or b"")
+            if len(part) == BATCH_WRITES_MAX or size >= BATCH_BYTES_GOAL:
+                self._write(part, sync=sync)
+                part, size = [], 0
+        self._write(part, sync=sync)
 
     def _write(self, writes: Iterable[tuple[bytes, bytes | None]], *, sync: bool) -> None:
         if self._has_failed:

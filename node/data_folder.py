@@ -4,6 +4,8 @@
 
     <base path>/chains/<chain id>/lock         held while a node runs
                                   db/          LevelDB
+                                  snapshots/   states of the last epochs, for nodes that begin
+                                  download/    such a state on its way to us, until db/ is made
                                   keystore/    session keys
                                   network/     addresses of peers
                                   journal      what this validator has signed
@@ -38,6 +40,14 @@ class DataFolder:
     @property
     def database(self) -> Path:
         return self.path / "db"
+
+    @property
+    def snapshots(self) -> Path:
+        return self.path / "snapshots"
+
+    @property
+    def download(self) -> Path:
+        return self.path / "download"
 
     @property
     def keystore(self) -> Path:

@@ -23,6 +23,7 @@ from node.consensus_driver import ConsensusDriver
 from node.extrinsic_intake import BadSignature, ExtrinsicIntake
 from node.extrinsic_relay import ExtrinsicRelay
 from node.rpc.backend import PeerInfo, SyncState
+from node.snapshots import SNAPSHOT_REQUESTS, Snapshots
 from node.sync import Sync
 from node.wire import (
     BATCH_BYTES_MAX,
@@ -52,6 +53,7 @@ REQUESTS = (
         "extrinsics", 64 + 3 * EXTRINSICS_MAX, BATCH_BYTES_MAX + 2 * EXTRINSIC_BYTES_MAX, 256
     ),
     RequestSpec("blocks", 64, FINAL_BLOCK.bytes_max, 2 * RANGE_BLOCKS_MAX),
+    *SNAPSHOT_REQUESTS,
 )
 """What nodes of a chain ask each other."""
 
@@ -70,6 +72,7 @@ class Parts:
     exchange: BlockExchange
     relay: ExtrinsicRelay
     sync: Sync
+    snapshots: Snapshots
     addresses: Mapping[PeerId, tuple[Address, ...]]
     """Where validators were last known, from the chain spec and the command line."""
 
@@ -103,6 +106,7 @@ class NodeNetwork:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.parts.relay.run)
             nursery.start_soon(self.parts.sync.run)
+            nursery.start_soon(self.parts.snapshots.run)
 
     # What p2p asks of its handler
 
@@ -253,7 +257,7 @@ class NodeNetwork:
             case "blocks":
                 return self.parts.sync.answer_range(payload)
             case _:
-                raise RequestRefused("unknown request")
+                return self.parts.snapshots.answer(name, payload)
 
     def _on_final(self, finalized: Finalized) -> None:
         height = finalized.header.height

@@ -17,8 +17,10 @@ import trio
 from trio_typing import TaskStatus
 
 from chain.blockchain import Blockchain, Finalized
+from chain.handover import TableChain
 from chain.mempool import Mempool
-from chain.store import Store
+from chain.snapshot_folder import SnapshotFolder
+from chain.store import Store, StoreMissing
 from chain.store_schema import FinalizedBlock
 from consensus.simplex.config import Timing
 from genesis.build import Genesis, build_genesis
@@ -26,7 +28,7 @@ from genesis.spec import ChainSpec, Member
 from node.block_exchange import BlockExchange
 from node.chain_service import ChainService
 from node.collector import collect_now_and_then, settle
-from node.config import NetworkConfig, NodeConfig
+from node.config import NetworkConfig, NodeConfig, SyncWay
 from node.consensus_driver import ConsensusDriver, NoNetwork, Settings, Voter
 from node.consensus_driver import Network as DriverNetwork
 from node.data_folder import DataFolder
@@ -39,12 +41,16 @@ from node.keystore import KeyMissing, Keystore, Role
 from node.metrics import Metrics, Sources
 from node.node_network import REQUESTS, NodeNetwork
 from node.node_network import Parts as NetworkParts
+from node.progress import NoView, ProgressView
 from node.rpc.assembly import build_server
 from node.rpc.backend import PeerInfo, SyncState
 from node.rpc_backend import Parts as BackendParts
 from node.rpc_backend import Peers, RpcBackend
 from node.signatures import open_signature_checker
-from node.sync import Sync
+from node.snapshot_start import start_from_snapshot, table_chain
+from node.snapshots import Snapshots
+from node.sync import Progress, Sync
+from node.wire import SNAPSHOTS_KEPT
 from p2p.host import Listen
 from p2p.identity import Address, PeerId, parse_peer_address
 from p2p.network import Config as P2pConfig
@@ -66,6 +72,10 @@ _log = logging.getLogger(__name__)
 
 class PortInUse(ConfigError):
     """The RPC port is taken: stop what uses it, or choose another with ``--rpc-port``."""
+
+
+class NothingToSyncFrom(ConfigError):
+    """The settings contradict each other; the message says which to change."""
 
 
 class NoPeers:
@@ -110,11 +120,13 @@ def open_store(path: Path, spec: ChainSpec, genesis: Genesis, keep_blocks: int |
 
     Raises: ConfigError, StoreError.
     """
-    if not (path / "CURRENT").exists():
+    try:
+        store = Store.open(path, genesis_hash=genesis.hash)
+    except StoreMissing:
+        # Or never finished: what a first start leaves that was cut off.
         text = spec.to_json().encode()
         record = genesis_record(genesis)
         return Store.create(path, record, chain_spec=text, keep_blocks=keep_blocks)
-    store = Store.open(path, genesis_hash=genesis.hash)
     if store.reads.keep_blocks != keep_blocks:
         store.set_keep_blocks(keep_blocks)
     return store
@@ -170,16 +182,22 @@ async def run_node(
     config: NodeConfig,
     spec: ChainSpec,
     task_status: TaskStatus[int] = trio.TASK_STATUS_IGNORED,
+    *,
+    view: ProgressView | None = None,
 ) -> None:
     """Run a node until it is cancelled; the task status tells the RPC's port once all is up.
 
     Raises: ConfigError, StoreError.
     """
+    view = view or NoView()
     folder = DataFolder(config.base_path, spec.id)
     genesis = build_genesis(spec)
     version = spec.runtime.system.spec_version
     async with AsyncExitStack() as stack:
         stack.enter_context(folder.locked())
+        tables = table_chain(spec, genesis.hash, config.checkpoint)
+        if config.sync is SyncWay.SNAPSHOT and not folder.database.exists():
+            await _start_from_snapshot(config, spec, genesis, folder, tables, view)
         store = open_store(folder.database, spec, genesis, config.keep_blocks)
         stack.enter_context(store)
         journal = stack.enter_context(JournalFile(folder.journal))
@@ -205,17 +223,41 @@ async def run_node(
             intake=intake,
             watch=watch,
         )
-        await _run_core(core, task_status)
+        await _run_core(core, task_status, view)
 
 
-async def _run_core(core: Core, task_status: TaskStatus[int]) -> None:
+async def _start_from_snapshot(
+    config: NodeConfig,
+    spec: ChainSpec,
+    genesis: Genesis,
+    folder: DataFolder,
+    tables: TableChain,
+    view: ProgressView,
+) -> None:
+    if config.network is None:
+        raise NothingToSyncFrom("--sync snapshot wants peers, and this node makes its chain alone")
+    if config.keep_blocks is None:
+        raise NothingToSyncFrom("an archive has every block: let it --sync full")
+    await start_from_snapshot(
+        folder.download,
+        folder.database,
+        _p2p_config(config.network, spec, genesis, folder, Keystore(folder.keystore)),
+        tables=tables,
+        genesis=genesis_record(genesis),
+        chain_spec=spec.to_json().encode(),
+        keep_blocks=config.keep_blocks,
+        view=view,
+    )
+
+
+async def _run_core(core: Core, task_status: TaskStatus[int], view: ProgressView) -> None:
     service, chain = core.service, core.service.chain
     service.on_new_best.append(core.watch.on_new_best)
     service.on_final += [core.watch.on_final, _log_final]
     network: Network | None = None
     node_network: NodeNetwork | None = None
     if core.config.network is not None:
-        network, node_network, driver = _networked(core, core.config.network)
+        network, node_network, driver = _networked(core, core.config.network, view)
     else:
         driver = _driver(core, NoNetwork())
     backend = _backend(core, node_network or NoPeers())
@@ -300,37 +342,63 @@ def _driver(
     )
 
 
-def _networked(core: Core, config: NetworkConfig) -> tuple[Network, NodeNetwork, ConsensusDriver]:
+def _p2p_config(
+    config: NetworkConfig,
+    spec: ChainSpec,
+    genesis: Genesis,
+    folder: DataFolder,
+    keystore: Keystore,
+) -> P2pConfig:
+    return P2pConfig(
+        seed=keystore.only(Role.PEER).seed,
+        genesis=genesis.hash,
+        folder=folder.network,
+        listen=tuple(Listen(address) for address in config.listen),
+        announce=config.announce,
+        boot=_boot(config, spec),
+        requests=REQUESTS,
+    )
+
+
+def _boot(config: NetworkConfig, spec: ChainSpec) -> tuple[tuple[PeerId, Address], ...]:
+    return (*config.boot_nodes, *(parse_peer_address(text) for text in spec.boot_nodes))
+
+
+def _networked(
+    core: Core, config: NetworkConfig, view: ProgressView
+) -> tuple[Network, NodeNetwork, ConsensusDriver]:
     """Return the parts of a node that has peers."""
-    boot = (*config.boot_nodes, *(parse_peer_address(text) for text in core.spec.boot_nodes))
     addresses: dict[PeerId, tuple[Address, ...]] = {}
-    for peer, address in boot:
+    for peer, address in _boot(config, core.spec):
         addresses[peer] = (*addresses.get(peer, ()), address)
     node_network = NodeNetwork(service=core.service, mempool=core.mempool, intake=core.intake)
     network = Network(
-        P2pConfig(
-            seed=core.keystore.only(Role.PEER).seed,
-            genesis=core.genesis.hash,
-            folder=core.folder.network,
-            listen=tuple(Listen(address) for address in config.listen),
-            announce=config.announce,
-            boot=boot,
-            requests=REQUESTS,
-        ),
-        node_network,
+        _p2p_config(config, core.spec, core.genesis, core.folder, core.keystore), node_network
     )
     driver = _driver(core, node_network, node_network.on_table)
     relay = ExtrinsicRelay(network, core.mempool.entries)
     core.intake.on_accepted = relay.on_accepted
     # Spreads requests over peers; nobody gains from guessing it.
     random = Random()  # noqa: S311
+    sync = Sync(
+        core.service, network, core.genesis.hash, driver.offer, checkpoint=core.config.checkpoint
+    )
+    sync.on_progress = lambda progress: _show(view, progress)
+    snapshots = Snapshots(
+        core.service.chain.store,
+        SnapshotFolder(core.folder.snapshots, SNAPSHOTS_KEPT),
+        core.spec.runtime.session.epoch_length,
+        is_syncing=lambda: sync.progress is not None,
+    )
+    core.service.on_final.append(snapshots.on_final)
     node_network.attach(
         NetworkParts(
             network=network,
             driver=driver,
             exchange=BlockExchange(core.service.chain, core.mempool, network, random),
             relay=relay,
-            sync=Sync(core.service, network, core.genesis.hash, driver.offer),
+            sync=sync,
+            snapshots=snapshots,
             addresses=addresses,
         )
     )
@@ -348,6 +416,14 @@ async def _serve_rpc(nursery: trio.Nursery, config: NodeConfig, backend: RpcBack
     nursery.start_soon(server.serve, listeners)
     port: int = listeners[0].socket.getsockname()[1]
     return port
+
+
+def _show(view: ProgressView, progress: Progress | None) -> None:
+    if progress is None:
+        view.hide()
+        return
+    what = f"blocks, {progress.blocks_per_second:.0f}/s"
+    view.show(what, progress.current, progress.highest)
 
 
 def _log_final(finalized: Finalized) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import trio
 
+from chain.handover import Checkpoint, CheckpointMissed
 from chain.sync import Anchor, Ask, BadRange, ProvenRange, SyncPlan, prove_range
 from consensus.simplex.messages import Certificate
 from consensus.simplex.verification import InvalidMessage
@@ -71,8 +72,10 @@ class Sync:
         network: NetworkApi,
         genesis: Digest,
         on_certificate: Callable[[Certificate], None],
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         """``on_certificate`` is told each range's finalization once its blocks are written."""
+        self._checkpoint = checkpoint
         self._service = service
         self._network = network
         self._genesis = genesis
@@ -190,9 +193,7 @@ class Sync:
         self.progress = None
         self.on_progress(None)
 
-    async def _fetch_ranges(
-        self, send: trio.MemorySendChannel[tuple[PeerId, ProvenRange]]
-    ) -> None:
+    async def _fetch_ranges(self, send: trio.MemorySendChannel[tuple[PeerId, ProvenRange]]) -> None:
         """Fetch and prove one range after the other, ahead of whoever receives them."""
         chain = self._service.chain
         anchor = Anchor(chain.final.height, chain.final_hash)
@@ -213,9 +214,11 @@ class Sync:
             answer = await self._fetch(peer, ask)
             # The table of a new epoch is in our state once the epoch before has been executed.
             await self._wait_final(Height(epoch_of(ask.first, length) * length))
-            return prove_range(
+            proven = prove_range(
                 anchor, self._table(ask.first), self._genesis, answer, epoch_length=length
             )
+            self._require_checkpoint(proven)
+            return proven
         except NetworkFault as error:
             _log.info("sync peer=%s not used: %s", peer, describe(error))
         except PeerFault as error:
@@ -265,6 +268,13 @@ class Sync:
         self._written = trio.Event()
         self._on_certificate(proven.finalization)
         return True
+
+    def _require_checkpoint(self, proven: ProvenRange) -> None:
+        """Refuse a chain that does not go through the trusted block. Raises: CheckpointMissed."""
+        trusted, end = self._checkpoint, proven.end
+        # It ends an epoch, and so, if it is here at all, the range.
+        if trusted is not None and trusted.height == end.height and trusted.hash != end.hash:
+            raise CheckpointMissed(f"height {end.height} is 0x{end.hash.hex()}")
 
     def _table(self, height: Height) -> PowerTable:
         chain = self._service.chain

@@ -15,7 +15,9 @@ import trio
 
 from genesis.presets import DEV_NAMES, dev_session_seeds
 from genesis.spec import ChainSpec
+from node.cli.chain_verify import parse_checkpoint
 from node.cli.specs import find_spec
+from node.cli.sync_bar import find_view
 from node.config import (
     DEFAULT_KEEP_BLOCKS,
     DEFAULT_PORT,
@@ -25,6 +27,7 @@ from node.config import (
     NetworkConfig,
     NodeConfig,
     RpcConfig,
+    SyncWay,
 )
 from node.data_folder import DataFolder
 from node.keystore import Keystore, Role
@@ -60,6 +63,8 @@ class Options:
     rpc_methods: str
     rpc_cors: str | None
     pruning: str
+    sync: str
+    checkpoint: str | None
     signature_workers: int | None
     stop_with_stdin: bool
     log: str
@@ -147,6 +152,18 @@ class Options:
     help="Final blocks kept whole with their history, or archive for all.",
 )
 @click.option(
+    "--sync",
+    type=click.Choice([way.value for way in SyncWay]),
+    default=SyncWay.FULL.value,
+    show_default=True,
+    help="How a node without a chain gets it: every block, or a proven recent state.",
+)
+@click.option(
+    "--checkpoint",
+    metavar="HEIGHT:HASH",
+    help="Last block of an epoch that the chain must go through, from somebody you trust.",
+)
+@click.option(
     "--signature-workers",
     type=click.IntRange(1, 64),
     help="Processes that check signatures; by default one a processor, but one.",
@@ -183,6 +200,8 @@ def _config(options: Options, scratch: Path) -> NodeConfig:
         name=options.name,
         is_validator=options.validator or options.voter is not None,
         keep_blocks=parse_pruning(options.pruning),
+        sync=SyncWay(options.sync),
+        checkpoint=parse_checkpoint(options.checkpoint) if options.checkpoint else None,
         signature_workers=options.signature_workers,
         # A development chain of one has nobody to talk to.
         network=None if options.dev else _network(options),
@@ -217,7 +236,7 @@ async def _stop_at_end_of_stdin(nursery: trio.Nursery) -> None:
 
 
 async def _run_and_stop(nursery: trio.Nursery, config: NodeConfig, spec: ChainSpec) -> None:
-    await run_node(config, spec)
+    await run_node(config, spec, view=find_view())
     nursery.cancel_scope.cancel()
 
 
