@@ -372,6 +372,32 @@ class Mempool:
                 self._on_change(Change(entry.hash, Status.USURPED, reason))
         self._tell_ready(queue.close_gap())
         refused: list[tuple[Entry, str]] = []
+        if not self._is_as_before(queue):
+            refused = self._reprice(queue)
+        self._place(queue)
+        # From the end, so that none becomes future only to be dropped.
+        for entry, reason in reversed(refused):
+            self._remove(entry, Status.INVALID, reason)
+        self._trim_futures()
+        return seen
+
+    def _is_as_before(self, queue: AccountQueue) -> bool:
+        """Return whether fees are what they were and the account can pay for everything.
+
+        The last entry tells: all that comes before it is asked of the account together with it.
+        """
+        if not queue.entries:
+            return True
+        last = queue.entries[max(queue.entries)]
+        try:
+            fee = self._judge.validate(last.ready, pending=Balance(queue.cost - last.cost))
+        except InvalidExtrinsic:
+            return False
+        return fee == last.fee
+
+    def _reprice(self, queue: AccountQueue) -> list[tuple[Entry, str]]:
+        """Judge every entry anew; return those that no block takes, and why."""
+        refused: list[tuple[Entry, str]] = []
         pending = 0
         for nonce in sorted(queue.entries):
             entry = queue.entries[nonce]
@@ -380,12 +406,7 @@ class Mempool:
                 pending += entry.cost
             except InvalidExtrinsic as error:
                 refused.append((entry, f"{error.reason}: {error}"))
-        self._place(queue)
-        # From the end, so that none becomes future only to be dropped.
-        for entry, reason in reversed(refused):
-            self._remove(entry, Status.INVALID, reason)
-        self._trim_futures()
-        return seen
+        return refused
 
     def _drop_expired(self, next_height: Height) -> None:
         while self._expiring and self._expiring[0][0] < next_height:
