@@ -139,6 +139,7 @@ class _Run:
                 with self._scope:
                     async with self._devnet.running(), trio.open_nursery() as showing:
                         showing.start_soon(self._show)
+                        showing.start_soon(self._end_when_doomed)
                         await self._wait()
                         showing.cancel_scope.cancel()
                 nursery.cancel_scope.cancel()
@@ -149,6 +150,10 @@ class _Run:
             await trio.sleep_forever()
         await trio.sleep_until(self._start + (self._duration or 0))
         await self._devnet.calm_down()
+
+    async def _end_when_doomed(self) -> None:
+        await self._devnet.wait_doomed()
+        self._scope.cancel()
 
     async def _obey(self, signals: Any) -> None:  # noqa: ANN401 - trio names no type for it
         async for _ in signals:

@@ -37,6 +37,7 @@ class Devnet:
         )
         self.phase = "starting"
         self._problems: list[str] = []
+        self._failures: dict[str, str] = {}
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -46,12 +47,13 @@ class Devnet:
                 for node in self.nodes:
                     await node.start()
                 nursery.start_soon(self.watch.run)
+                nursery.start_soon(self._follow_failures)
                 nursery.start_soon(self._begin)
                 yield
                 nursery.cancel_scope.cancel()
         finally:
             self.phase = "stopping"
-            self._note_failures()
+            self._look_for_failures()
             await stop_all(self.nodes)
 
     async def kill(self) -> None:
@@ -75,7 +77,8 @@ class Devnet:
 
     def problems(self) -> list[str]:
         """Return everything that a chain must not do and this one did."""
-        found = list(self._problems)
+        found = [f"{name} ended by itself: {why}" for name, why in self._failures.items()]
+        found += self._problems
         if self.watch.chain.disagreements:
             first = self.watch.chain.disagreements[0]
             found.append(
@@ -84,6 +87,12 @@ class Devnet:
         if self.watch.stalls:
             found.append(f"the chain stood still {self.watch.stalls} times")
         return found
+
+    async def wait_doomed(self) -> None:
+        """Wait until so many validators have ended by themselves that no block can be final."""
+        voters = [node.plan.name for node in self.nodes if node.plan.is_validator]
+        while 3 * len(self._failures.keys() & voters) < len(voters):  # noqa: ASYNC110 - as below
+            await trio.sleep(LOOK_SECONDS)
 
     async def wait_final(self, height: int) -> None:
         """Wait until every node has a final block of that height."""
@@ -103,8 +112,13 @@ class Devnet:
     def _all_have(self, height: int) -> bool:
         return all(sight.final >= height for sight in self.watch.sights.values())
 
-    def _note_failures(self) -> None:
+    async def _follow_failures(self) -> None:
+        while True:
+            self._look_for_failures()
+            await trio.sleep(LOOK_SECONDS)
+
+    def _look_for_failures(self) -> None:
         """Note the nodes that ended though nobody told them to."""
         for node in self.nodes:
             if node.condition is Condition.FAILED:
-                self._problems.append(f"{node.plan.name} ended by itself: {node.last_words()}")
+                self._failures[node.plan.name] = node.last_words()

@@ -7,6 +7,7 @@ from node.devnet.measurements import Measurements, fetch_measurements
 from node.devnet.plan import LOOPBACK, NodePlan
 from node.devnet.watch import Look
 from primitives.types import Height
+from runtime.executive import INHERENTS
 
 CALL_SECONDS = 3.0
 
@@ -39,6 +40,7 @@ def look_of(measured: Measurements) -> Look:
         view=int(measured.total("loopin_consensus_view")),
         epoch=int(measured.total("loopin_consensus_epoch")),
         peers=int(measured.total("loopin_sub_libp2p_peers_count")),
-        extrinsics=measured.total("loopin_finalized_extrinsics_total"),
+        extrinsics=measured.total("loopin_finalized_extrinsics_total")
+        - len(INHERENTS) * measured.total("loopin_finalized_blocks_total"),
         finality=measured.buckets("loopin_finality_seconds"),
     )

@@ -101,14 +101,16 @@ class NodeProcess:
         await self.kill()
 
     def last_words(self) -> str:
-        """Return the last line of the node's log."""
+        """Return the last line of the node's log that says something."""
         try:
             with self.plan.log.open("rb") as log:
                 log.seek(max(0, log.seek(0, os.SEEK_END) - LAST_WORDS_BYTES))
                 lines = log.read().decode(errors="replace").splitlines()
         except OSError:
             return ""
-        return next((line for line in reversed(lines) if line.strip()), "")
+        # A traceback of a group of exceptions ends in a frame of lines.
+        said = (line.strip(" |+-") for line in reversed(lines))
+        return next((line for line in said if line), "")
 
     def _send(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.poll() is None:

@@ -1,5 +1,6 @@
 """The one screen of a devnet."""
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -19,7 +20,8 @@ _COLOURS = {
 }
 _LEFT = ("node", "process")
 _COLUMNS = (
-    *_LEFT, "height", "final", "view", "peers", "tx/s", "p50 ms", "p99 ms", "cpu %", "MiB", "rpc",
+    *_LEFT, "height", "final", "epoch/view", "peers", "tx/s", "p50", "p99",
+    "cpu %", "MiB", "rpc",
 )  # fmt: skip
 
 
@@ -53,7 +55,9 @@ def _headline(devnet: Devnet, seconds: float) -> Text:
 
 
 def _table(devnet: Devnet) -> Table:
-    table = Table(header_style="bold cyan", expand=False, padding=(0, 1))
+    table = Table(
+        header_style="bold cyan", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+    )
     for column in _COLUMNS:
         table.add_column(column, justify="left" if column in _LEFT else "right", no_wrap=True)
     for node in devnet.nodes:
@@ -84,12 +88,9 @@ def _row(plan: NodePlan, sight: Sight) -> list[RenderableType]:
 def _load(devnet: Devnet) -> Text:
     load = devnet.load
     assert load is not None
-    text = Text(
-        f"load   {load.rate} transfers/s wanted   {load.accepted} accepted, {load.refused} refused"
-    )
-    if load.latest_refusal:
-        text.append(f"   latest: {load.latest_refusal[:60]}", "dim")
-    return text
+    words = f"load   {load.rate} tx/s wanted, {load.accepted} accepted, {load.refused} refused"
+    missed = f"   {load.latest_refusal}" if load.latest_refusal else ""
+    return Text.assemble(words, (missed, "dim"), no_wrap=True, overflow="ellipsis")
 
 
 def _chaos(devnet: Devnet) -> Text:

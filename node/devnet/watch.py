@@ -32,7 +32,7 @@ class Look:
     epoch: int
     peers: int
     extrinsics: float
-    """Made final since the node started."""
+    """Signed ones, made final since the node started."""
     finality: Mapping[float, float]
     """Histogram of the seconds to finality since the node started."""
 
