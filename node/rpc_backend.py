@@ -58,6 +58,7 @@ from runtime.metadata import describe_runtime
 from runtime.queries import QUERIES
 from runtime.runtime import MODULES
 
+IMPLEMENTATION = "LooPIN"
 SPEC_NAME = "loopin"
 
 
@@ -76,7 +77,6 @@ class Peers(Protocol):
 class Parts:
     """The parts of a running node that the RPC reaches."""
 
-    name: str
     spec: ChainSpec
     is_validator: bool
     service: ChainService
@@ -105,7 +105,7 @@ class RpcBackend:
 
     @property
     def node_name(self) -> str:
-        return self._parts.name
+        return IMPLEMENTATION
 
     @property
     def node_version(self) -> str:

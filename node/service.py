@@ -292,7 +292,6 @@ async def _run_core(core: Core, task_status: TaskStatus[int], view: ProgressView
 def _backend(core: Core, peers: Peers) -> RpcBackend:
     return RpcBackend(
         BackendParts(
-            name=core.config.name,
             spec=core.spec,
             is_validator=core.voter is not None,
             service=core.service,
