@@ -1,5 +1,7 @@
 """How a node of a devnet is asked: over its RPC and its metrics, with little patience."""
 
+import trio
+
 from node.client.endpoint import Endpoint
 from node.client.node_client import NodeClient
 from node.devnet.final_chain import FinalChain
@@ -24,8 +26,14 @@ class NodeObserver:
         """Return the node's metrics. Raises: ConnectionLost, BadAnswer."""
         return fetch_measurements(LOOPBACK, self._plan.prometheus_port, CALL_SECONDS)
 
-    def look(self, chain: FinalChain) -> Look:
+    async def look(self, chain: FinalChain) -> Look:
         """Return what the node says now, its final blocks compared. Raises: LoopinError."""
+        look: Look = await trio.to_thread.run_sync(  # type: ignore[call-arg] # older stubs than trio
+            self._look, chain, abandon_on_cancel=True
+        )
+        return look
+
+    def _look(self, chain: FinalChain) -> Look:
         measured = self.measure()
         final = Height(int(measured.total("loopin_block_height", status="finalized")))
         chain.check(self._plan.name, self._client, final)

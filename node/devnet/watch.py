@@ -70,8 +70,8 @@ class Watched(Protocol):
 class Observer(Protocol):
     """Asks one node."""
 
-    def look(self, chain: FinalChain) -> Look:
-        """Return what the node says now, its final blocks compared; may block a few seconds.
+    async def look(self, chain: FinalChain) -> Look:
+        """Return what the node says now, its final blocks compared; within a few seconds.
 
         Raises: LoopinError.
         """
@@ -182,9 +182,7 @@ class Watch:
         process_id = node.process_id
         observer = self._observers[node.plan.name]
         try:
-            look = await trio.to_thread.run_sync(  # type: ignore[call-arg] # older stubs than trio
-                observer.look, self.chain, abandon_on_cancel=True
-            )
+            look = await observer.look(self.chain)
         except LoopinError:
             return self._unseen(node, old)
         history = self._histories[node.plan.name]
