@@ -16,6 +16,7 @@ import trio
 from genesis.presets import DEV_NAMES, dev_session_seeds
 from genesis.spec import ChainSpec
 from node.cli.chain_verify import parse_checkpoint
+from node.cli.failures import only_reason
 from node.cli.specs import find_spec
 from node.cli.sync_bar import find_view
 from node.config import (
@@ -189,7 +190,13 @@ def node(**given: Any) -> None:  # noqa: ANN401 - one parameter an option
         config = _config(options, Path(scratch))
         if options.voter is not None:
             _add_dev_keys(config.base_path, spec, options.voter.capitalize())
-        trio.run(_run_until_told_to_stop, config, spec, options.stop_with_stdin)
+        try:
+            trio.run(_run_until_told_to_stop, config, spec, options.stop_with_stdin)
+        except BaseExceptionGroup as group:
+            reason = only_reason(group)
+            if reason is None:
+                raise
+            raise reason from None
 
 
 def _config(options: Options, scratch: Path) -> NodeConfig:
