@@ -22,7 +22,7 @@ from node.cli.output import Output, json_option, pass_output
 from node.devnet.devnet import Devnet
 from node.devnet.plan import DevnetPlan, make_plan
 from node.devnet.report import begin_document, end_document, status_document, status_line
-from node.devnet.screen import draw
+from node.devnet.screen import draw, introduction
 from node.rpc.json_types import JsonObject
 from node.service import wall_clock
 from primitives.errors import LoopinError
@@ -163,11 +163,13 @@ class _Run:
 
     async def _show(self) -> None:
         self._print(begin_document)
+        if not self._as_json:
+            self._line(introduction(self._devnet, self._join))
         if self._as_json or not sys.stdout.isatty():
             await self._show_lines()
         with Live(console=Console(), auto_refresh=False, transient=False) as live:
             while True:
-                live.update(draw(self._devnet, self._join, self._seconds), refresh=True)
+                live.update(draw(self._devnet, self._seconds), refresh=True)
                 await trio.sleep(REFRESH_SECONDS)
 
     async def _show_lines(self) -> None:
@@ -206,9 +208,8 @@ def join_command(plan: DevnetPlan) -> str:
         words = ["loopin"]
     else:
         words = [str(program.absolute())]
-    # Two lines, so that it fits into a terminal and can be pasted whole.
-    first = shlex.join([*words, "node", "--chain", str(plan.spec_file.absolute())])
-    return f"{first} \\\n  --tmp --port 0 --rpc-port 0 --no-prometheus"
+    ports = ["--port", "0", "--rpc-port", "0", "--no-prometheus"]
+    return shlex.join([*words, "node", "--chain", str(plan.spec_file.absolute()), "--tmp", *ports])
 
 
 @contextmanager

@@ -20,15 +20,27 @@ _COLOURS = {
 }
 _LEFT = ("node", "process")
 _COLUMNS = (
-    *_LEFT, "height", "final", "epoch/view", "peers", "tx/s", "p50", "p99",
-    "cpu %", "MiB", "rpc",
+    *_LEFT, "height", "final", "view", "peers", "tx/s", "p50", "p99",
+    "cpu%", "MiB", "rpc",
 )  # fmt: skip
 
 
-def draw(devnet: Devnet, join: str, seconds: float) -> RenderableType:
-    """Return the screen as it is now; ``join`` is the command with which a node joins."""
+def introduction(devnet: Devnet, join: str) -> str:
+    """Return what is said once; ``join`` is the command with which another node joins.
+
+    It is printed as it is: lines that the terminal wraps, and nobody else, can be pasted whole.
+    """
+    folder = devnet.plan.spec_file.parent
+    return (
+        f"{devnet.plan.spec.name}: starting {len(devnet.nodes)} nodes\n"
+        f"logs: {folder}/*/{devnet.plan.nodes[0].log.name}\n"
+        f"Ctrl-C ends it. To join with one more node, in another terminal:\n\n  {join}\n"
+    )
+
+
+def draw(devnet: Devnet, seconds: float) -> RenderableType:
+    """Return the screen as it is now."""
     watch = devnet.watch
-    first, last = devnet.plan.nodes[0].log, devnet.plan.nodes[-1].log
     return Group(
         _headline(devnet, seconds),
         _table(devnet),
@@ -37,18 +49,15 @@ def draw(devnet: Devnet, join: str, seconds: float) -> RenderableType:
         _agreement(devnet),
         Text(f"finality of the last minute  p50 {shown_millis(watch.finality(0.5))} ms, "
              f"p99 {shown_millis(watch.finality(0.99))} ms, from a block's first sight on a node"),
-        Text("join with another node:", "bold"),
-        Text(join, no_wrap=True, overflow="ignore"),
-        Text(f"logs: {first} ... {last.parent.name}", "dim", no_wrap=True, overflow="ignore"),
-        Text("Ctrl-C ends it", "dim"),
     )  # fmt: skip
 
 
 def _headline(devnet: Devnet, seconds: float) -> Text:
     watch = devnet.watch
+    epoch = max(sight.epoch for sight in watch.sights.values())
     return Text.assemble(
         (devnet.plan.spec.name, "bold"),
-        f"   {devnet.phase}   {seconds:.0f} s   final {watch.final}   ",
+        f"   {devnet.phase}   {seconds:.0f} s   final {watch.final}   epoch {epoch}   ",
         (f"{watch.extrinsics_per_second:.0f} tx/s", "bold"),
         f"   {watch.chain.extrinsics} transactions",
     )
@@ -74,7 +83,7 @@ def _row(plan: NodePlan, sight: Sight) -> list[RenderableType]:
         Text(state, colour),
         str(sight.best),
         str(sight.final),
-        f"{sight.epoch}/{sight.view}",
+        str(sight.view),
         str(sight.peers),
         f"{sight.extrinsics_per_second:.0f}",
         shown_millis(sight.finality_p50),

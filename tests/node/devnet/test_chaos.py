@@ -17,7 +17,7 @@ async def torment(victims: list[FakeNode], *, seed: int, faulty_max: int, second
         nursery.start_soon(chaos.run)
         end = trio.current_time() + seconds
         while trio.current_time() < end:
-            await trio.sleep(0.1)
+            await trio.sleep(0.5)
             down = [node for node in victims if node.condition is not Condition.RUNNING]
             assert len(down) <= faulty_max
         await chaos.calm_down()
@@ -29,15 +29,15 @@ async def test_chaos_makes_trouble_for_no_more_than_may_be_faulty(
 ) -> None:
     victims = nodes(7)
 
-    chaos = await torment(victims, seed=3, faulty_max=2, seconds=600)
+    chaos = await torment(victims, seed=3, faulty_max=2, seconds=200)
 
     diaries = [word for node in victims for word in node.diary]
-    assert chaos.troubles > 50
+    assert chaos.troubles > 20
     assert {"kill", "start", "pause", "go on"} == set(diaries)
 
 
 async def test_after_chaos_every_node_runs(autojump_clock: MockClock) -> None:
-    for seed in range(20):
+    for seed in range(8):
         victims = nodes(4)
 
         chaos = await torment(victims, seed=seed, faulty_max=1, seconds=10 + seed)

@@ -52,7 +52,7 @@ async def test_a_chain_that_stands_still_is_a_stall_once(autojump_clock: MockClo
     stage = Stage()
     stage.say(look_at(3))
 
-    await watched(stage, 3 * STALL_SECONDS)
+    await watched(stage, 2 * STALL_SECONDS)
 
     assert stage.watch.stalls == 1
 
@@ -61,7 +61,7 @@ async def test_a_chain_that_goes_on_does_not_stall(autojump_clock: MockClock) ->
     stage = Stage()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(stage.watch.run)
-        for height in range(1, 9):
+        for height in range(1, 5):
             stage.say(look_at(height))
             await trio.sleep(STALL_SECONDS / 2)
         nursery.cancel_scope.cancel()
@@ -78,7 +78,7 @@ async def test_nobody_expects_blocks_while_too_few_validators_run(
     stage.nodes[0].condition = Condition.KILLED
     stage.nodes[1].condition = Condition.PAUSED
 
-    await watched(stage, 3 * STALL_SECONDS)
+    await watched(stage, 2 * STALL_SECONDS)
 
     assert stage.watch.stalls == 0
 
