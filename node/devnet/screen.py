@@ -1,6 +1,5 @@
 """The one screen of a devnet."""
 
-from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -65,7 +64,7 @@ def _headline(devnet: Devnet, seconds: float) -> Text:
 
 def _table(devnet: Devnet) -> Table:
     table = Table(
-        header_style="bold cyan", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+        header_style="bold cyan underline", box=None, pad_edge=False, padding=(0, 1, 0, 0)
     )
     for column in _COLUMNS:
         table.add_column(column, justify="left" if column in _LEFT else "right", no_wrap=True)
