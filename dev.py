@@ -57,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
     if command == "check":
         return check()
     programs = {
-        "test": ["-m", "pytest"],
+        "test": ["-m", "pytest", "-n", str(min(4, os.cpu_count() or 1)), "--dist", "loadfile"],
         "simulate": ["-m", "tests.simulation"],
         "lock": ["tools/lock.py"],
     }

@@ -150,9 +150,9 @@ class Replay:
             verify_certificate(rules.table, self._genesis, certificate)
         except LoopinError as error:
             raise BadFinality(f"block {last.header.height}: {error.reason}") from error
-        for imported in self._waiting:
-            self._chain.commit(imported, encoded if imported is last else b"")
-            run_slices(self._chain.on_committed(imported))
+        handover = self._chain.handover_after(last, encoded)
+        self._chain.commit_path(self._waiting, encoded, handover)
+        run_slices(self._chain.on_path_committed(self._waiting))
         count = len(self._waiting)
         self._waiting.clear()
         return count

@@ -5,7 +5,7 @@ one atomic write of the store; unfinalized blocks live in memory and, before any
 them, among the store's pending blocks, so that no crash loses a notarized block.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from chain.branch_tree import BranchTree, Step
@@ -14,13 +14,14 @@ from chain.handover import HANDOVER, Handover, table_key
 from chain.header_checks import EpochRules
 from chain.history import accounts_in_history, touched_accounts
 from chain.slices import Slices
+from chain.state_cache import StateCache
 from chain.state_tree import StateTree
 from chain.store import Store
-from chain.store_reader import StoreCorrupted
+from chain.store_reader import StoreCorrupted, StoreReader
 from chain.store_schema import FinalizedBlock
 from chain.unfinalized import StateView, Unfinalized
-from primitives.block import HEADER, Block, Header, Receipt, body_from_plain, encode_receipts
-from primitives.codec import decode_trusted, encode
+from primitives.block import HEADER, Block, Header, Receipt, body_from_plain
+from primitives.codec import decode_trusted, encode, encode_listed
 from primitives.errors import LoopinError
 from primitives.types import AccountId, Digest, Epoch, Height, Millis, View
 from runtime.executive import BlockExecution, Executed
@@ -28,6 +29,8 @@ from runtime.module import BlockInfo, Context
 from runtime.overlay import Overlay
 from runtime.runtime import Config, Runtime
 from runtime.session import epoch_of, is_boundary
+
+SLICE_RECEIPTS = 256
 
 
 class UnknownBlock(LoopinError):
@@ -44,6 +47,8 @@ class Imported:
     signers: tuple[AccountId | None, ...]
     """Beside each extrinsic; None for an inherent."""
     executed: Executed
+    receipts: Sequence[bytes]
+    """The encoding of each receipt."""
 
     @property
     def header(self) -> Header:
@@ -63,6 +68,16 @@ class Finalized:
     writes: Mapping[bytes, bytes | None]
     abandoned: tuple[Digest, ...]
     """Blocks that can never become final now."""
+
+
+def encode_receipts_in_slices(executed: Executed) -> Slices[list[bytes]]:
+    """Return the encoding of each receipt."""
+    encoded = []
+    for number, receipt in enumerate(executed.receipts, start=1):
+        encoded.append(receipt.encode())
+        if number % SLICE_RECEIPTS == 0:
+            yield
+    return encoded
 
 
 class Blockchain:
@@ -88,7 +103,8 @@ class Blockchain:
         self.final = self._stored_header(head.height)
         self.final_hash = head.hash
         # Pinned, so that the write of the next final block shows in no state before it counts.
-        self.unfinalized = Unfinalized(store.pinned(), head.hash)
+        self._final_state = StateCache(store.pinned())
+        self.unfinalized = Unfinalized(self._final_state, head.hash)
         self._imported: dict[Digest, Imported] = {}
         self._saved: set[Digest] = set()
         """Unfinalized blocks that are on disk already."""
@@ -247,14 +263,48 @@ class Blockchain:
         ``certificate`` is its finalization, or empty if a descendant's stands for it too; the
         chain's own idea of what is final follows with ``on_committed``. Raises: WriteFailed.
         """
-        self.store.commit(self._record(imported, certificate, handover))
+        self.commit_path([imported], certificate, handover)
+
+    def commit_path(
+        self, path: Sequence[Imported], certificate: bytes, handover: bytes | None = None
+    ) -> None:
+        """Write blocks that follow each other in one batch; the arguments are of the last.
+
+        The certificate stands for all of them. Otherwise as ``commit``.
+        """
+        last = len(path) - 1
+        self.store.commit(
+            *(
+                self._record(item, *((certificate, handover) if at == last else (b"", None)))
+                for at, item in enumerate(path)
+            )
+        )
 
     def on_committed(self, imported: Imported) -> Slices[Finalized]:
         """Let a committed block be the last final one."""
-        if imported.hash not in self.tree.path:
-            yield from self.move_tree_to(imported.hash)
+        (finalized,) = yield from self.on_path_committed([imported])
+        return finalized
+
+    def on_path_committed(self, path: Sequence[Imported]) -> Slices[list[Finalized]]:
+        """Let the last of the blocks that were committed together be the last final one."""
+        touched = []
+        for imported in path:
+            touched.append(touched_accounts(imported.executed.writes))
+            yield
+        if path[-1].hash not in self.tree.path:
+            yield from self.move_tree_to(path[-1].hash)
+        # No slice ends between two blocks: the store is at the last one, and a state after one
+        # in between would show what later blocks wrote.
+        pinned = self.store.pinned()
+        pairs = zip(path, touched, strict=True)
+        return [self._step(imported, pinned, accounts) for imported, accounts in pairs]
+
+    def _step(
+        self, imported: Imported, pinned: StoreReader, touched: frozenset[AccountId]
+    ) -> Finalized:
         self.tree.on_final(imported.hash)
-        abandoned = self.unfinalized.finalize(imported.hash, self.store.pinned())
+        self._final_state.advance(pinned, imported.executed.writes)
+        abandoned = self.unfinalized.finalize(imported.hash, self._final_state)
         for gone in (imported.hash, *abandoned):
             del self._imported[gone]
         self._saved &= self._imported.keys()
@@ -264,7 +314,7 @@ class Blockchain:
             hash=imported.hash,
             extrinsic_hashes=imported.extrinsic_hashes,
             receipts=imported.executed.receipts,
-            touched=touched_accounts(imported.executed.writes),
+            touched=touched,
             writes=imported.executed.writes,
             abandoned=tuple(abandoned),
         )
@@ -279,9 +329,10 @@ class Blockchain:
             state_root=header.state_root,
             header=header.encode(),
             body=encode(block.extrinsics),
-            receipts=encode_receipts(item.executed.receipts),
+            receipts=encode_listed(item.receipts),
             certificate=certificate,
             state_writes=item.executed.writes,
+            state_before=item.executed.replaced,
             extrinsic_hashes=item.extrinsic_hashes,
             accounts=tuple(
                 accounts_in_history(signer, receipt)

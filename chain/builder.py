@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from chain.blockchain import Blockchain, Imported
+from chain.blockchain import Blockchain, Imported, encode_receipts_in_slices
 from chain.equivocation import JUDGE
 from chain.slices import Slices
 from primitives.block import Block, Header, encode_inherent
 from primitives.errors import InvalidExtrinsic
-from primitives.merkle import merkle_root
+from primitives.merkle import merkle_root_in_slices
 from primitives.types import AccountId, Digest, Height, Millis, View
 from runtime.executive import BlockExecution, BlockFull, ReadyExtrinsic
 from runtime.module import BlockInfo
@@ -69,11 +69,13 @@ def build_block(
     draft = _Draft(execution, [], [], [])
     draft.add(ReadyExtrinsic.decode(encode_inherent(["timestamp.set", assignment.timestamp])))
     yield from _fill(draft, candidates, is_late, on_invalid)
-    executed = execution.end()
+    yield
+    executed = yield from execution.end_in_slices()
     chain.unfinalized.require_room(len(executed.writes))
     yield
-    receipts_root = merkle_root([receipt.encode() for receipt in executed.receipts])
-    yield
+    receipts = yield from encode_receipts_in_slices(executed)
+    receipts_root = yield from merkle_root_in_slices(receipts)
+    extrinsics_root = yield from merkle_root_in_slices(draft.chosen)
     yield from chain.move_tree_to(assignment.parent)
     undo = yield from chain.tree.root_after(executed.writes)
     header = Header(
@@ -84,12 +86,13 @@ def build_block(
         timestamp=info.timestamp,
         author=info.author,
         state_root=undo.root_after,
-        extrinsics_root=merkle_root(draft.chosen),
+        extrinsics_root=extrinsics_root,
         receipts_root=receipts_root,
         vrf_proof=assignment.vrf_proof,
     )
     block = Block(header, tuple(draft.chosen))
-    imported = Imported(block, block.hash, tuple(draft.hashes), tuple(draft.signers), executed)
+    signers = tuple(draft.signers)
+    imported = Imported(block, block.hash, tuple(draft.hashes), signers, executed, receipts)
     chain.tree.keep(imported.hash, undo)
     chain.hold(imported)
     return imported

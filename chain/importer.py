@@ -3,14 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from chain.blockchain import Blockchain, Imported
+from chain.blockchain import Blockchain, Imported, encode_receipts_in_slices
 from chain.equivocation import JUDGE
 from chain.header_checks import EpochRules, validate_header
 from chain.slices import Slices
 from primitives.block import Block
 from primitives.crypto import Purpose, keyed_hash
 from primitives.errors import DecodeError, InvalidBlock, InvalidExtrinsic
-from primitives.merkle import merkle_root
+from primitives.merkle import merkle_root_in_slices
 from primitives.types import Digest
 from runtime.executive import BlockExecution, Executed, ReadyExtrinsic
 from runtime.module import BlockInfo
@@ -45,7 +45,7 @@ def decode_body(
     ``find_verified`` gives those that this node has decoded and verified before.
     Raises: RootMismatch, InvalidBody.
     """
-    root = merkle_root(block.extrinsics)
+    root = yield from merkle_root_in_slices(block.extrinsics)
     if root != block.header.extrinsics_root:
         raise RootMismatch(f"extrinsics: {root.hex()}")
     body = Body([], [], [])
@@ -91,17 +91,17 @@ def import_block(
     execution = BlockExecution(chain.state_after(parent_hash), chain.config, info, JUDGE)
     executed = yield from _execute(execution, body.extrinsics)
     chain.unfinalized.require_room(len(executed.writes))
-    receipts_root = merkle_root([receipt.encode() for receipt in executed.receipts])
+    receipts = yield from encode_receipts_in_slices(executed)
+    receipts_root = yield from merkle_root_in_slices(receipts)
     if receipts_root != header.receipts_root:
         raise RootMismatch(f"receipts: {receipts_root.hex()}")
-    yield
     yield from chain.move_tree_to(parent_hash)
     undo = yield from chain.tree.root_after(executed.writes)
     if undo.root_after != header.state_root:
         yield from chain.tree.take_back(undo)
         raise RootMismatch(f"state: {undo.root_after.hex()}")
     signers = tuple(ready.extrinsic.signer for ready in body.extrinsics)
-    imported = Imported(block, block.hash, tuple(body.hashes), signers, executed)
+    imported = Imported(block, block.hash, tuple(body.hashes), signers, executed, receipts)
     chain.tree.keep(imported.hash, undo)
     chain.hold(imported)
     return imported
@@ -116,4 +116,5 @@ def _execute(execution: BlockExecution, body: Sequence[ReadyExtrinsic]) -> Slice
             execution.apply(ready)
         except InvalidExtrinsic as error:
             raise InvalidBody(f"extrinsic {number - 1}: {error.reason}, {error}") from error
-    return execution.end()
+    yield
+    return (yield from execution.end_in_slices())

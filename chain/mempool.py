@@ -214,11 +214,13 @@ class Mempool:
     ) -> Slices[None]:
         """Adapt to a newly finalized state, of which the judge already speaks.
 
-        ``included`` are the block's extrinsics; ``touched`` are accounts whose nonce or balance
-        it changed. Beside their entries about ``revisit_max`` others are validated again, all in
-        turn, since the base fee moves for all.
+        ``included`` are the extrinsics of the block, or of all that became final together;
+        ``touched`` are accounts whose nonce or balance they changed. Beside the entries of those,
+        about ``revisit_max`` others are validated again, all in turn, since the base fee moves for
+        all.
         """
         signers = [self._by_hash[known].account for known in included if known in self._by_hash]
+        yield
         yield from self._revisit_all(dict.fromkeys([*touched, *signers]), included)
         self._drop_expired(next_height)
         yield
@@ -370,6 +372,32 @@ class Mempool:
                 self._on_change(Change(entry.hash, Status.USURPED, reason))
         self._tell_ready(queue.close_gap())
         refused: list[tuple[Entry, str]] = []
+        if not self._is_as_before(queue):
+            refused = self._reprice(queue)
+        self._place(queue)
+        # From the end, so that none becomes future only to be dropped.
+        for entry, reason in reversed(refused):
+            self._remove(entry, Status.INVALID, reason)
+        self._trim_futures()
+        return seen
+
+    def _is_as_before(self, queue: AccountQueue) -> bool:
+        """Return whether fees are what they were and the account can pay for everything.
+
+        The last entry tells: all that comes before it is asked of the account together with it.
+        """
+        if not queue.entries:
+            return True
+        last = queue.entries[max(queue.entries)]
+        try:
+            fee = self._judge.validate(last.ready, pending=Balance(queue.cost - last.cost))
+        except InvalidExtrinsic:
+            return False
+        return fee == last.fee
+
+    def _reprice(self, queue: AccountQueue) -> list[tuple[Entry, str]]:
+        """Judge every entry anew; return those that no block takes, and why."""
+        refused: list[tuple[Entry, str]] = []
         pending = 0
         for nonce in sorted(queue.entries):
             entry = queue.entries[nonce]
@@ -378,12 +406,7 @@ class Mempool:
                 pending += entry.cost
             except InvalidExtrinsic as error:
                 refused.append((entry, f"{error.reason}: {error}"))
-        self._place(queue)
-        # From the end, so that none becomes future only to be dropped.
-        for entry, reason in reversed(refused):
-            self._remove(entry, Status.INVALID, reason)
-        self._trim_futures()
-        return seen
+        return refused
 
     def _drop_expired(self, next_height: Height) -> None:
         while self._expiring and self._expiring[0][0] < next_height:

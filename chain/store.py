@@ -3,8 +3,9 @@
 ``store_schema`` says where things lie, ``store_reader`` answers questions, ``store_writes`` says
 what a commit writes, ``store_check`` looks for defects.
 
-Invariants: a final block is one synced atomic write, so after a crash at any instruction the
-database is that of some final block, and of none before the last that ``commit`` returned for;
+Invariants: a final block, or several in a row, are one synced atomic write, so after a crash at
+any instruction the database is that of some final block, and of none before the last that
+``commit`` returned for;
 one process has the database open; after a failed write nothing more is written until it is
 opened again.
 """
@@ -30,7 +31,7 @@ from chain.store_schema import (
     Head,
     by_height,
 )
-from chain.store_writes import commit_writes, prune_writes
+from chain.store_writes import SnapshotStart, commit_writes, path_writes, prune_writes, start_writes
 from primitives.errors import ConfigError
 from primitives.types import GENESIS_HEIGHT, Digest, Height
 
@@ -46,7 +47,9 @@ BLOOM_FILTER_BITS = 10
 OPEN_FILES_MAX = 256
 _LOCK_REFUSED = "IO error: lock "
 """How LevelDB's message begins when another process, or this one, has the database open."""
-GENESIS_BATCH_WRITES = 100_000
+BATCH_WRITES_MAX = 100_000
+BATCH_BYTES_GOAL = 8 << 20
+"""Of a new database, which need not be written at one go."""
 
 
 class StoreMissing(ConfigError):
@@ -126,6 +129,26 @@ class Store:
         return store
 
     @classmethod
+    def create_from_snapshot(
+        cls, path: Path, genesis: FinalizedBlock, start: SnapshotStart
+    ) -> "Store":
+        """Make a database that begins with the state after a later block than genesis.
+
+        The caller has proven everything in ``start``. A crash on the way leaves nothing that
+        counts as a database.
+        Raises: as ``create``.
+        """
+        store = cls(_opened_empty(path), path)
+        try:
+            # Each part is on disk before the next begins, the record that makes it count last.
+            store._write_in_parts(start_writes(genesis, start), sync=True)
+            store._write([(META_SCHEMA, _number(SCHEMA_VERSION))], sync=True)
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    @classmethod
     def open(cls, path: Path, *, genesis_hash: Digest | None = None) -> "Store":
         """Open the database of the chain with ``genesis_hash``, or of any if that is None.
 
@@ -146,19 +169,21 @@ class Store:
     def path(self) -> Path:
         return self._path
 
-    def commit(self, block: FinalizedBlock) -> Head:
-        """Make ``block`` the head, durably, in one atomic write.
+    def commit(self, *blocks: FinalizedBlock) -> Head:
+        """Make the last of ``blocks`` the head: all of them in one atomic, durable write.
 
-        Raises: WriteFailed; the head is then still the block before, and the store takes no
+        Raises: WriteFailed; the head is then still the block before them, and the store takes no
         more writes until it is opened again.
         """
         head = self.reads.head
-        assert block.height == head.height + 1, f"block {block.height} on head {head.height}"
-        assert block.parent_hash == head.hash, "the block has another parent than the head"
-        assert len(block.accounts) == len(block.extrinsic_hashes), "accounts go with extrinsics"
+        for block in blocks:
+            assert block.height == head.height + 1, f"block {block.height} on head {head.height}"
+            assert block.parent_hash == head.hash, "the block has another parent than the head"
+            assert len(block.accounts) == len(block.extrinsic_hashes), "accounts go with extrinsics"
+            head = Head(block.height, block.hash, block.state_root)
         with self._turn:
-            self._write(commit_writes(block, self.reads), sync=True)
-        return Head(block.height, block.hash, block.state_root)
+            self._write(path_writes(blocks, self.reads), sync=True)
+        return head
 
     def save_pending(self, height: Height, block_hash: Digest, block: bytes) -> None:
         """Keep a block over a crash until its height is final. Raises: WriteFailed."""
@@ -233,14 +258,18 @@ class Store:
                 "or the chain spec of that chain"
             )
 
-    def _write_in_parts(self, writes: Iterable[tuple[bytes, bytes | None]]) -> None:
+    def _write_in_parts(
+        self, writes: Iterable[tuple[bytes, bytes | None]], *, sync: bool = False
+    ) -> None:
         part: list[tuple[bytes, bytes | None]] = []
-        for write in writes:
-            part.append(write)
-            if len(part) == GENESIS_BATCH_WRITES:
-                self._write(part, sync=False)
-                part = []
-        self._write(part, sync=False)
+        size = 0
+        for key, value in writes:
+            part.append((key, value))
+            size += len(value or b"")
+            if len(part) == BATCH_WRITES_MAX or size >= BATCH_BYTES_GOAL:
+                self._write(part, sync=sync)
+                part, size = [], 0
+        self._write(part, sync=sync)
 
     def _write(self, writes: Iterable[tuple[bytes, bytes | None]], *, sync: bool) -> None:
         if self._has_failed:

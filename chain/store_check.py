@@ -118,6 +118,9 @@ class _Check:
         pruned_below = reader.pruned_below
         before: tuple[Header, Digest] | None = None
         for height in range(head.height + 1):
+            if height < reader.base and reader.record(HEADER, height) is None:
+                before = None
+                continue
             found = self._check_header(height, before)
             if height < pruned_below:
                 self._check_pruned(height)

@@ -21,6 +21,7 @@ from chain.store_schema import (
     HEADER,
     HEIGHT_OF_BLOCK,
     INDEX,
+    META_BASE,
     META_CHAIN_SPEC,
     META_GENESIS,
     META_HEAD,
@@ -111,6 +112,11 @@ class StoreReader:
         """The lowest height whose block is whole."""
         return Height(int.from_bytes(self._promised(META_PRUNED_BELOW), "big"))
 
+    @property
+    def base(self) -> Height:
+        """The height of the snapshot with which the database began; 0 if it began with genesis."""
+        return Height(int.from_bytes(self._values.get(META_BASE) or b"", "big"))
+
     # The finalized state
 
     def get(self, key: bytes) -> bytes | None:
@@ -160,9 +166,12 @@ class StoreReader:
         return None if height is None else Height(int.from_bytes(height, "big"))
 
     def header_at(self, height: Height) -> bytes:
-        """Return the header of a final block. Raises: UnknownHeight."""
+        """Return the header of a final block. Raises: UnknownHeight, HistoryPruned."""
         self._require_known(height)
-        return self._promised(by_height(HEADER, height))
+        header = self._values.get(by_height(HEADER, height))
+        if header is None and height < self.base:
+            raise HistoryPruned(f"the database began with a snapshot of block {self.base}")
+        return self._promised(by_height(HEADER, height)) if header is None else header
 
     def body_at(self, height: Height) -> bytes:
         """Return the body of a final block. Raises: UnknownHeight, HistoryPruned."""

@@ -52,6 +52,9 @@ META_CHAIN_SPEC = b"mspec"
 META_HEAD = b"mhead"
 META_KEEP_BLOCKS = b"mkeep"
 META_PRUNED_BELOW = b"mpruned"
+META_BASE = b"mbase"
+"""Where a database began, if not with genesis: of blocks below it only the headers and certificates
+of epochs' last blocks are there."""
 
 ABSENT = b"\x00"
 PRESENT = b"\x01"

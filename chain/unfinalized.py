@@ -5,7 +5,8 @@ restart forgets it and fetches it again; a view answers for one block only, and 
 once its block can no longer be told from the finalized state.
 """
 
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,6 +48,8 @@ class _Pending:
     writes: Mapping[bytes, bytes | None]
     layers: tuple[Mapping[bytes, bytes | None], ...]
     """The writes of this block and of all before it that are not final, latest first."""
+    keys: tuple[Sequence[bytes], ...]
+    """Beside each layer its keys, sorted."""
 
 
 class Unfinalized:
@@ -91,9 +94,14 @@ class Unfinalized:
         """
         if block_hash in self._pending:
             return
-        below = self._layers(parent)
+        below = self._waiting(parent)
         self.require_room(len(writes))
-        self._pending[block_hash] = _Pending(parent, writes, (writes, *below))
+        self._pending[block_hash] = _Pending(
+            parent,
+            writes,
+            (writes, *(below.layers if below else ())),
+            (sorted(writes), *(below.keys if below else ())),
+        )
 
     def require_room(self, writes: int) -> None:
         """Refuse a block of so many writes if too many wait. Raises: TooManyUnfinalized."""
@@ -112,7 +120,10 @@ class Unfinalized:
 
         Raises: UnknownState.
         """
-        return StateView(self, block_hash, self._layers(block_hash))
+        pending = self._waiting(block_hash)
+        if pending is None:
+            return StateView(self, block_hash, (), ())
+        return StateView(self, block_hash, pending.layers, pending.keys)
 
     def finalize(self, block_hash: Digest, finalized: FinalizedState) -> list[Digest]:
         """Make a child of the last final block final; return the abandoned blocks, parents first.
@@ -126,7 +137,9 @@ class Unfinalized:
         # A block is taken after its parent, so the order of the dict is parents first.
         for other, pending in self._pending.items():
             if pending.parent == block_hash or pending.parent in kept:
-                kept[other] = _Pending(pending.parent, pending.writes, pending.layers[:-1])
+                kept[other] = _Pending(
+                    pending.parent, pending.writes, pending.layers[:-1], pending.keys[:-1]
+                )
             else:
                 abandoned.append(other)
         self._pending = kept
@@ -134,29 +147,32 @@ class Unfinalized:
         self._finalized = finalized
         return abandoned
 
-    def _layers(self, block_hash: Digest) -> tuple[Mapping[bytes, bytes | None], ...]:
+    def _waiting(self, block_hash: Digest) -> _Pending | None:
+        """Return a block here, or None for the last final one. Raises: UnknownState."""
         if block_hash == self._final_hash:
-            return ()
+            return None
         pending = self._pending.get(block_hash)
         if pending is None:
             raise UnknownState(f"no state after block {block_hash.hex()} is held")
-        return pending.layers
+        return pending
 
 
 class StateView:
     """The state after one block: what the runtime and the RPC read."""
 
-    __slots__ = ("_block_hash", "_layers", "_unfinalized")
+    __slots__ = ("_block_hash", "_keys", "_layers", "_unfinalized")
 
     def __init__(
         self,
         unfinalized: Unfinalized,
         block_hash: Digest,
         layers: tuple[Mapping[bytes, bytes | None], ...],
+        keys: tuple[Sequence[bytes], ...],
     ) -> None:
         self._unfinalized = unfinalized
         self._block_hash = block_hash
         self._layers = layers
+        self._keys = keys
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value of ``key``, or None. Raises: UnknownState."""
@@ -210,12 +226,13 @@ class StateView:
     def _written(self, prefix: bytes, start: bytes) -> dict[bytes, bytes | None]:
         """Return the writes under ``prefix`` after ``start``, the latest of each key."""
         written: dict[bytes, bytes | None] = {}
-        for layer in reversed(self._layers):
-            written.update(
-                (key, value)
-                for key, value in layer.items()
-                if key.startswith(prefix) and (not start or key > start)
-            )
+        for layer, keys in zip(reversed(self._layers), reversed(self._keys), strict=True):
+            for place in range(bisect_left(keys, max(prefix, start)), len(keys)):
+                key = keys[place]
+                if not key.startswith(prefix):
+                    break
+                if key != start:
+                    written[key] = layer[key]
         return written
 
     def _require_valid(self) -> None:

@@ -5,14 +5,14 @@ what is announced as final is on disk; the best block descends from the last fin
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import trio
 
 from chain.blockchain import Blockchain, Finalized, Imported, UnknownBlock
 from chain.builder import Assignment, build_block
-from chain.importer import InvalidBody, decode_body, import_block
+from chain.importer import Body, InvalidBody, decode_body, import_block
 from chain.mempool import Mempool
 from chain.state_tree import VersionNotKept
 from chain.unfinalized import TooManyUnfinalized, UnknownState
@@ -28,6 +28,9 @@ from runtime.system import NonceTooHigh, NonceTooLow
 BUILD_TIME_PERCENT = 60
 """Share of the block interval for which a block is filled at most."""
 PRUNED_PER_BLOCK_MAX = 4
+WRITTEN_BLOCKS_MAX = 16
+WRITTEN_KEYS_MAX = 8192
+"""Blocks, and keys that they change, in one write of a node that catches up."""
 QUIET_BLOCKS = 16
 """Unfinalized blocks from which on empty ones are built: finality has stalled, memory is finite."""
 NOT_TAKEN = (UnknownBlock, UnknownState, UnknownEpoch, TooManyUnfinalized)
@@ -114,6 +117,40 @@ class ChainService:
         body = await run_in_slices(decode_body(block, self.intake.find_verified))
         if not await self.intake.verify(body.unverified):
             raise InvalidBody("an extrinsic's signature is not its signer's")
+        imported = await self._import(block, body)
+        self._follow_best(imported)
+        return imported
+
+    async def take_final(self, blocks: Sequence[Block], certificate: bytes) -> None:
+        """Execute blocks that were proven final, and make them final here.
+
+        ``certificate`` is of the last. Many are written at once: nobody has been told of them by
+        this node, so nothing is lost with what a crash undoes but the time to fetch it again.
+        Raises: InvalidBlock, WriteFailed; UnknownBlock, UnknownState, UnknownEpoch,
+        TooManyUnfinalized.
+        """
+        bodies = [
+            await run_in_slices(decode_body(block, self.intake.find_verified)) for block in blocks
+        ]
+        if not await self.intake.verify([x for body in bodies for x in body.unverified]):
+            raise InvalidBody("an extrinsic's signature is not its signer's")
+        path: list[Imported] = []
+        writes = 0
+        async with self._finalizing:
+            for block, body in zip(blocks, bodies, strict=True):
+                if self.chain.is_final(block.hash):
+                    continue  # consensus was quicker
+                imported = await self._import(block, body)
+                path.append(imported)
+                writes += len(imported.executed.writes)
+                if block is blocks[-1]:
+                    await self._write(path, certificate)
+                elif len(path) == WRITTEN_BLOCKS_MAX or writes > WRITTEN_KEYS_MAX:
+                    await self._write(path, b"")
+                    path, writes = [], 0
+
+    async def _import(self, block: Block, body: Body) -> Imported:
+        """Execute and hold a block whose signatures are checked. Raises: as ``take``."""
         async with self._turn:
             known = self.chain.find_imported(block.hash)
             if known is not None:
@@ -123,9 +160,7 @@ class ChainService:
             height = Height(self.chain.header(parent).height + 1)
             epoch = epoch_of(height, self.chain.config.session.epoch_length)
             rules = self.chain.rules(Epoch(epoch), parent)
-            imported = await run_in_slices(import_block(self.chain, block, body, rules))
-        self._follow_best(imported)
-        return imported
+            return await run_in_slices(import_block(self.chain, block, body, rules))
 
     async def save_pending(self, block_hash: Digest) -> None:
         """Put a held block where a crash cannot take it. Raises: WriteFailed."""
@@ -140,17 +175,22 @@ class ChainService:
             if self.chain.is_final(block_hash):
                 return
             path = self.chain.path_to(block_hash)
-            for imported in path:
-                own = certificate if imported is path[-1] else b""
-                # Once the write has begun, memory has to follow it.
-                with trio.CancelScope(shield=True):
-                    # Others may go on meanwhile: the write shows in no state before it counts.
-                    handover = await self._handover_after(imported, own)
-                    await trio.to_thread.run_sync(self.chain.commit, imported, own, handover)
-                    async with self._turn:
-                        finalized = await run_in_slices(self.chain.on_committed(imported))
-                        await self._announce_final(imported, finalized)
-            await trio.to_thread.run_sync(self.chain.store.prune, PRUNED_PER_BLOCK_MAX)
+            for start in range(0, len(path), WRITTEN_BLOCKS_MAX):
+                part = path[start : start + WRITTEN_BLOCKS_MAX]
+                await self._write(part, certificate if part[-1] is path[-1] else b"")
+
+    async def _write(self, path: Sequence[Imported], certificate: bytes) -> None:
+        """Make held blocks final in one write; the certificate is of the last."""
+        # Once the write has begun, memory has to follow it.
+        with trio.CancelScope(shield=True):
+            # Others may go on meanwhile: the write shows in no state before it counts.
+            handover = await self._handover_after(path[-1], certificate)
+            await trio.to_thread.run_sync(self.chain.commit_path, path, certificate, handover)
+            async with self._turn:
+                finalized = await run_in_slices(self.chain.on_path_committed(path))
+                await self._announce_final(path[-1], finalized)
+        pruned = PRUNED_PER_BLOCK_MAX * len(path)
+        await trio.to_thread.run_sync(self.chain.store.prune, pruned)
 
     async def _handover_after(self, imported: Imported, certificate: bytes) -> bytes | None:
         try:
@@ -160,20 +200,23 @@ class ChainService:
                 await run_in_slices(self.chain.move_tree_to(imported.hash))
                 return self.chain.handover_after(imported, certificate)
 
-    async def _announce_final(self, imported: Imported, finalized: Finalized) -> None:
+    async def _announce_final(self, last: Imported, path: Sequence[Finalized]) -> None:
+        # Once for the whole path: the mempool's judge already speaks of the state after its end.
         await run_in_slices(
             self.mempool.on_final_block(
-                Height(self.chain.final.height + 1),
-                included=frozenset(finalized.extrinsic_hashes),
-                touched=finalized.touched,
+                Height(last.header.height + 1),
+                included={known for final in path for known in final.extrinsic_hashes},
+                touched={account: None for final in path for account in final.touched},
             )
         )
-        if self.best != imported.hash and self.chain.find_imported(self.best) is None:
-            best = self._highest() or imported
+        if self.best != last.hash and self.chain.find_imported(self.best) is None:
+            best = self._highest() or last
             self.best = best.hash
-            self._announce_best(NewBest(best, finalized.abandoned))
-        for listener in self.on_final:
-            listener(finalized)
+            abandoned = tuple(gone for finalized in path for gone in finalized.abandoned)
+            self._announce_best(NewBest(best, abandoned))
+        for finalized in path:
+            for listener in self.on_final:
+                listener(finalized)
 
     def _highest(self) -> Imported | None:
         held = self.chain.imported()

@@ -1,8 +1,10 @@
 """The settings of one node: what its operator chooses, and no rule of the chain."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
+from chain.handover import Checkpoint
 from chain.mempool import Limits as MempoolLimits
 from node.rpc.limits import Limits as RpcLimits
 from node.rpc.transport.access import Access
@@ -43,6 +45,15 @@ class MetricsConfig:
     port: int = DEFAULT_PROMETHEUS_PORT
 
 
+class SyncWay(StrEnum):
+    """How a node without a chain gets one."""
+
+    FULL = "full"
+    """Every block from genesis on."""
+    SNAPSHOT = "snapshot"
+    """A proven state of the last epochs, and the blocks after it."""
+
+
 @dataclass(frozen=True, slots=True)
 class NodeConfig:
     """All settings of a node."""
@@ -56,6 +67,9 @@ class NodeConfig:
     """Processes that check signatures; by default one a processor, but one."""
     network: NetworkConfig | None = None
     """None for a node that makes its chain alone."""
+    sync: SyncWay = SyncWay.FULL
+    checkpoint: Checkpoint | None = None
+    """A block that the chain must go through, whatever others prove."""
     metrics: MetricsConfig | None = None
     """None for a node without metrics."""
     rpc: RpcConfig = field(default_factory=RpcConfig)

@@ -4,13 +4,13 @@ One task owns the machine, so there is no lock; everybody else puts inputs into 
 are carried out in order, and a promise is on disk before any later action.
 
 Invariants: nothing reaches the machine whose signatures were not checked; the inbox is bounded,
-and what peers send is dropped before what this node itself has to say to its machine; at any time
-the machine is that of the epoch above the last final block.
+for each peer and for all, and our own inputs go first; a block is asked for only as long as an open
+view names it; at any time the machine is that of the epoch above the last final block.
 """
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,6 +19,7 @@ import trio
 from chain.blockchain import Imported
 from chain.builder import Assignment
 from chain.header_checks import EpochRules
+from chain.store_reader import HistoryPruned
 from consensus.simplex.catch_up import answer_to_ended_epoch
 from consensus.simplex.config import Config, Timing
 from consensus.simplex.events import (
@@ -27,7 +28,6 @@ from consensus.simplex.events import (
     Deliver,
     Fetch,
     Fetched,
-    Input,
     Peer,
     Persist,
     Proposed,
@@ -54,18 +54,19 @@ from consensus.simplex.messages import (
 from consensus.simplex.pledges import Record
 from consensus.simplex.verification import verify_message
 from node.chain_service import NOT_TAKEN, ChainService
+from node.inbox import Inbox
 from node.journal_file import JournalFile
+from node.own_voice import OwnVoice
 from primitives.beacon import vrf_input
 from primitives.block import Block
 from primitives.crypto import KeyPair
 from primitives.errors import ConfigError, InvalidBlock
 from primitives.power_table import PowerTable
-from primitives.types import AccountId, Digest, Epoch, Height, Millis, View
+from primitives.types import AccountId, Digest, Epoch, Height, Millis, PublicKey, View
 from primitives.vrf import prove, verify
 
-INBOX_MAX = 4096
-PEER_INPUTS_MAX = 2048
-"""Peers' messages that wait in the inbox, at most; more are dropped, as a network may."""
+HEARD_MAX = 2048
+"""Messages that are kept from the listening for the machine that votes."""
 FETCHED_AHEAD_MAX = 64
 """Missing ancestors of one block that are fetched one by one; more is a matter for sync."""
 DELIVERED_MAX = 256
@@ -123,6 +124,16 @@ class Voter:
     vrf: KeyPair
 
 
+class Voters(Protocol):
+    """Whose keys the node holds; they change from epoch to epoch."""
+
+    def find(self, table: PowerTable) -> Voter | None:
+        """Return as whom the node votes under an epoch's table. Raises: ConfigError."""
+
+    def consensus_keys(self) -> Sequence[PublicKey]:
+        """Return every key that the node may vote with, in this epoch or another."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the driver is told about its chain and its machine."""
@@ -145,13 +156,14 @@ class _Epoch:
     def __init__(self, machine: Simplex, rules: EpochRules) -> None:
         self.machine = machine
         self.rules = rules
-        self.inbox_send, self.inbox = trio.open_memory_channel[Input](INBOX_MAX)
+        self.inbox = Inbox()
         self.delivered_send, self.delivered = trio.open_memory_channel[Certificate](DELIVERED_MAX)
         self.is_final = trio.Event()
         """Set when every delivered block is final on disk and no more will come."""
         self.alarm = trio.CancelScope()
         self.proposing = trio.CancelScope()
-        self.fetching: set[Digest] = set()
+        self.fetching: dict[Digest, trio.CancelScope] = {}
+        self.verifying: dict[View, trio.CancelScope] = {}
 
 
 class ConsensusDriver:
@@ -164,11 +176,11 @@ class ConsensusDriver:
         settings: Settings,
         *,
         network: Network,
-        find_voter: Callable[[PowerTable], Voter | None] | None,
-        on_evidence: Callable[[Evidence], None] = lambda _: None,
+        voters: Voters | None,
+        on_evidence: Callable[[Evidence], object] = lambda _: None,
         on_table: Callable[[PowerTable], None] = lambda _: None,
     ) -> None:
-        """``find_voter`` says as whom the node votes under a table; without it, it follows.
+        """Without ``voters`` the node only follows.
 
         ``on_table`` is told who votes in each epoch that this node enters.
         """
@@ -176,47 +188,54 @@ class ConsensusDriver:
         self.journal = journal
         self.settings = settings
         self.network = network
-        self._find_voter = find_voter
+        self.voters = voters
         self.voter: Voter | None = None
         """As whom the node votes in the present epoch."""
         self._on_evidence = on_evidence
         self._on_table = on_table
-        self._is_listening = False
-        self._votes_elsewhere = False
-        self._heard: deque[Received] = deque(maxlen=PEER_INPUTS_MAX)
+        self._listening: trio.CancelScope | None = None
+        self._voting_elsewhere: PublicKey | None = None
+        self._heard: deque[Received] = deque(maxlen=HEARD_MAX)
         """What came while listening, for the machine that votes afterwards."""
-        self._said = frozenset(journal.records)
-        """What this validator had said before it started; hearing that again is no surprise."""
+        keys = () if voters is None else voters.consensus_keys()
+        self._own_voices = {key: OwnVoice(settings.genesis, key, journal.records) for key in keys}
         self._epoch: _Epoch | None = None
         self._answered: dict[Peer, float] = {}
         """Until when each peer's words from earlier epochs are not answered again."""
 
     # For the network
 
-    def receive(self, peer: Peer, data: bytes) -> None:
-        """Take a message from a peer.
+    def receive(self, peer: Peer, data: bytes) -> bool:
+        """Take a message from a peer; return whether it told us anything.
 
+        A message that did not is no fault, but whoever sends many has to be slowed down.
         Raises: DecodeError, InvalidMessage; both are the peer's fault.
         """
         message = decode_message(data)
         epoch = self._epoch
         if epoch is None or self._answer_old(peer, message, epoch):
-            return
+            return False
+        if self._listening is not None:
+            self._look_for_double(message)
         if not epoch.machine.is_wanted(message):
-            return
+            return False
         verify_message(epoch.rules.table, self.settings.genesis, message)
-        if self._is_listening:
-            self._look_for_double(epoch, message)
+        if self._listening is not None:
             self._heard.append(Received(peer, message))
-        if epoch.inbox.statistics().current_buffer_used < PEER_INPUTS_MAX:
-            epoch.inbox_send.send_nowait(Received(peer, message))
+        is_taken = epoch.inbox.offer(peer, Received(peer, message))
+        return is_taken and not _is_question(message, epoch.machine.view)
 
     def offer(self, certificate: Certificate) -> None:
-        """Take a certificate that was verified, whose block is held, from sync."""
+        """Take a certificate that was verified, whose block is final on disk, from sync.
+
+        One of a later epoch wakes the machine of this one, which then finds itself overtaken.
+        """
         epoch = self._epoch
-        has_room = epoch is not None and epoch.inbox.statistics().current_buffer_used < INBOX_MAX
-        if epoch is not None and has_room and epoch.machine.is_wanted(certificate):
-            epoch.inbox_send.send_nowait(Received(Peer(b""), certificate))
+        if epoch is None:
+            return
+        is_later = certificate.epoch > epoch.rules.epoch
+        if is_later or epoch.machine.is_wanted(certificate):
+            epoch.inbox.offer(Peer(b""), Received(Peer(b""), certificate))
 
     @property
     def view(self) -> View:
@@ -240,15 +259,13 @@ class ConsensusDriver:
 
         Raises: JournalUnusable, WriteFailed, VotesElsewhere: the node must stop.
         """
-        table = self.service.chain.rules_now().table
-        if self._find_voter is not None and len(table) > 1:
-            self._is_listening = True
-            with trio.move_on_after(self.settings.listening / MILLIS):
+        if self.voters is not None and len(self.service.chain.rules_now().table) > 1:
+            with trio.move_on_after(self.settings.listening / MILLIS) as self._listening:
                 await self._run_epochs(is_voting=False)
-            self._is_listening = False
-            if self._votes_elsewhere and self.voter is not None:
+            self._listening = None
+            if self._voting_elsewhere is not None:
                 raise VotesElsewhere(
-                    f"the consensus key {self.voter.consensus.public.hex()} votes on another "
+                    f"the consensus key {self._voting_elsewhere.hex()} votes on another "
                     "machine: stop that one, and bring its journal here, before you start this one"
                 )
             _log.info("listened=%dms nobody else votes with our key", self.settings.listening)
@@ -258,35 +275,42 @@ class ConsensusDriver:
         while True:
             epoch = self._open_epoch(is_voting=is_voting)
             self._epoch = epoch
-            while self._heard and not self._is_listening:
-                epoch.inbox_send.send_nowait(self._heard.popleft())
+            while self._heard and self._listening is None:
+                heard = self._heard.popleft()
+                epoch.inbox.offer(heard.sender, heard)
             self._on_table(epoch.rules.table)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._finalize_delivered, epoch)
                 await self._carry_out(epoch, nursery, epoch.machine.start())
-                while not epoch.machine.is_ended:
-                    event = await epoch.inbox.receive()
-                    await self._carry_out(epoch, nursery, epoch.machine.step(event))
+                while not self._is_over(epoch):
+                    event = await epoch.inbox.take()
+                    if not self._is_over(epoch):
+                        await self._carry_out(epoch, nursery, epoch.machine.step(event))
                 epoch.delivered_send.close()
                 await epoch.is_final.wait()
                 nursery.cancel_scope.cancel()
 
-    def _look_for_double(self, epoch: _Epoch, message: Message) -> None:
-        """Note if our own key has said something that our journal does not know."""
-        if self.voter is None or isinstance(message, Certificate | Request):
-            return
-        signer = epoch.rules.table[message.signer]
-        if signer.consensus_key == self.voter.consensus.public and message not in self._said:
-            self._votes_elsewhere = True
+    def _is_over(self, epoch: _Epoch) -> bool:
+        """Return whether the epoch's last block is final, by its machine or by sync."""
+        final = self.service.chain.final.height
+        return epoch.machine.is_ended or final >= epoch.rules.last_height
+
+    def _look_for_double(self, message: Message) -> None:
+        """Stop listening if our own key has said something that our journal does not know."""
+        for key, voice in self._own_voices.items():
+            if voice.is_from_elsewhere(message):
+                self._voting_elsewhere = key
+                if self._listening is not None:
+                    self._listening.cancel()
 
     def _open_epoch(self, *, is_voting: bool) -> _Epoch:
         """Set up the machine of the epoch of the block to come."""
         chain = self.service.chain
         rules = chain.rules_now()
         number = rules.epoch
-        self.voter = None if self._find_voter is None else self._find_voter(rules.table)
+        self.voter = None if self.voters is None else self.voters.find(rules.table)
         key = self.voter.consensus if is_voting and self.voter is not None else None
-        if is_voting and self._find_voter is not None:
+        if is_voting and self.voters is not None:
             _log.info("epoch=%d votes=%s", number, self.voter is not None)
         root_height = Height(rules.first_height - 1)
         root = chain.final_header_at(root_height)
@@ -319,13 +343,17 @@ class ConsensusDriver:
         if message.epoch >= epoch.rules.epoch:
             return False
         now = trio.current_time()
-        if now < self._answered.get(peer, now):
+        # Certificates are never answered, and whoever is stuck sends some before anything else.
+        if isinstance(message, Certificate) or now < self._answered.get(peer, now):
             return True
         if len(self._answered) >= ANSWERED_MAX:
             self._answered.clear()
         self._answered[peer] = now + ANSWER_PAUSE / MILLIS
         boundary = Height((message.epoch + 1) * self.service.chain.config.session.epoch_length)
-        encoded = self.service.chain.store.reads.certificate_at(boundary)
+        try:
+            encoded = self.service.chain.store.reads.certificate_at(boundary)
+        except HistoryPruned:
+            return True  # this node started behind that epoch
         if encoded:
             answer = answer_to_ended_epoch(message, CERTIFICATE.load(encoded))
             if answer is not None:
@@ -366,15 +394,27 @@ class ConsensusDriver:
                 nursery.start_soon(self._verify, epoch, action)
             case Fetch(block):
                 if block not in epoch.fetching:
-                    epoch.fetching.add(block)
-                    nursery.start_soon(self._fetch, epoch, block)
+                    epoch.fetching[block] = trio.CancelScope()
+                    nursery.start_soon(self._fetch, epoch, block, epoch.fetching[block])
             case Deliver(certificate):
                 await epoch.delivered_send.send(certificate)
+                self._end_needless(epoch)
             case Report(evidence):
                 _log.warning("equivocation=%s", evidence)
                 self._on_evidence(evidence)
             case Persist():
                 pass  # written already
+
+    def _end_needless(self, epoch: _Epoch) -> None:
+        """Give up blocks that no open view names: they lost to the one that has become final."""
+        views = epoch.machine.views
+        named = {views.final_block, *views.blocks()}
+        for block, scope in epoch.fetching.items():
+            if block not in named:
+                scope.cancel()
+        for view, scope in epoch.verifying.items():
+            if view <= views.final_view:
+                scope.cancel()
 
     def _broadcast(self, message: Message) -> None:
         if isinstance(message, Proposal):
@@ -388,7 +428,7 @@ class ConsensusDriver:
     ) -> None:
         with alarm:
             await trio.sleep(delay / MILLIS)
-            await epoch.inbox_send.send(TimerFired(view))
+            epoch.inbox.put(TimerFired(view))
 
     async def _propose(
         self, epoch: _Epoch, scope: trio.CancelScope, request: RequestProposal
@@ -401,7 +441,7 @@ class ConsensusDriver:
                 _log.warning("view=%d not proposed: %s, %s", request.view, error.reason, error)
                 return
             await self.service.save_pending(imported.hash)
-            await epoch.inbox_send.send(Proposed(request.view, imported.hash))
+            epoch.inbox.put(Proposed(request.view, imported.hash))
 
     async def _build(self, epoch: _Epoch, request: RequestProposal) -> Imported:
         assert self.voter is not None, "only a validator is asked for proposals"
@@ -424,12 +464,15 @@ class ConsensusDriver:
 
     async def _verify(self, epoch: _Epoch, request: RequestVerification) -> None:
         proposal = request.proposal
-        imported = await self._get_proposed(proposal)
-        is_valid = imported is not None and self._is_as_proposed(epoch, request, imported)
-        if is_valid:
-            # Perhaps it was held already, but only in memory.
-            await self.service.save_pending(proposal.block)
-        await epoch.inbox_send.send(Verified(proposal.view, proposal.block, is_valid))
+        with trio.CancelScope() as scope:
+            epoch.verifying[proposal.view] = scope
+            imported = await self._get_proposed(proposal)
+            is_valid = imported is not None and self._is_as_proposed(epoch, request, imported)
+            if is_valid:
+                # Perhaps it was held already, but only in memory.
+                await self.service.save_pending(proposal.block)
+            epoch.inbox.put(Verified(proposal.view, proposal.block, is_valid))
+        epoch.verifying.pop(proposal.view, None)
 
     async def _get_proposed(self, proposal: Proposal) -> Imported | None:
         """Return a proposed block, held, or None if it is invalid or cannot be had."""
@@ -458,17 +501,20 @@ class ConsensusDriver:
             and header.timestamp <= latest
         )
 
-    async def _fetch(self, epoch: _Epoch, block_hash: Digest) -> None:
+    async def _fetch(self, epoch: _Epoch, block_hash: Digest, scope: trio.CancelScope) -> None:
+        with scope:
+            height = await self._get_and_save(block_hash)
+            if height is not None:
+                epoch.inbox.put(Fetched(block_hash, height))
+        del epoch.fetching[block_hash]
+
+    async def _get_and_save(self, block_hash: Digest) -> Height | None:
         imported = await self._get(block_hash)
-        epoch.fetching.discard(block_hash)
-        if imported is None:
-            if not self.service.chain.is_final(block_hash):
-                return
-            height = self.service.chain.header(block_hash).height
-        else:
+        if imported is not None:
             await self.service.save_pending(block_hash)
-            height = imported.header.height
-        await epoch.inbox_send.send(Fetched(block_hash, height))
+            return imported.header.height
+        chain = self.service.chain
+        return chain.header(block_hash).height if chain.is_final(block_hash) else None
 
     async def _get(self, block_hash: Digest) -> Imported | None:
         """Return a block with its ancestors held, fetching what is missing; None if invalid.
@@ -510,3 +556,10 @@ class ConsensusDriver:
             assert certificate.block is not None, "only blocks are delivered"
             await self.service.finalize(certificate.block, CERTIFICATE.encode(certificate))
         epoch.is_final.set()
+
+
+def _is_question(message: Message, view: View) -> bool:
+    """Return whether a message asks for something, openly or by being late."""
+    if isinstance(message, Request):
+        return True
+    return not isinstance(message, Certificate) and message.view + 1 < view

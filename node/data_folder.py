@@ -4,9 +4,12 @@
 
     <base path>/chains/<chain id>/lock         held while a node runs
                                   db/          LevelDB
+                                  snapshots/   states of the last epochs, for nodes that begin
+                                  download/    such a state on its way to us, until db/ is made
                                   keystore/    session keys
                                   network/     addresses of peers
                                   journal      what this validator has signed
+                                  evidence     what others have signed twice
 """
 
 import fcntl
@@ -39,6 +42,14 @@ class DataFolder:
         return self.path / "db"
 
     @property
+    def snapshots(self) -> Path:
+        return self.path / "snapshots"
+
+    @property
+    def download(self) -> Path:
+        return self.path / "download"
+
+    @property
     def keystore(self) -> Path:
         return self.path / "keystore"
 
@@ -49,6 +60,10 @@ class DataFolder:
     @property
     def journal(self) -> Path:
         return self.path / "journal"
+
+    @property
+    def evidence(self) -> Path:
+        return self.path / "evidence"
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -5,9 +5,9 @@ whatever else goes wrong does not; what one peer can make this node remember is 
 """
 
 import logging
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import trio
 
@@ -17,15 +17,18 @@ from chain.store_reader import StoreError
 from consensus.simplex.events import Peer
 from consensus.simplex.verification import InvalidMessage
 from node.block_exchange import BlockExchange
+from node.budget import FRAME_COST, REFUSED_COST, PeerBudgets, spend
 from node.chain_service import ChainService
 from node.consensus_driver import ConsensusDriver
 from node.extrinsic_intake import BadSignature, ExtrinsicIntake
 from node.extrinsic_relay import ExtrinsicRelay
 from node.rpc.backend import PeerInfo, SyncState
+from node.snapshots import SNAPSHOT_REQUESTS, Snapshots
 from node.sync import Sync
 from node.wire import (
     BATCH_BYTES_MAX,
     FINAL_BLOCK,
+    RANGE_BLOCKS_MAX,
     CompactBlock,
     Extrinsics,
     Frame,
@@ -39,23 +42,23 @@ from p2p.network import NetworkApi
 from p2p.requests import RequestSpec
 from primitives.block import BLOCK_BYTES_MAX, EXTRINSIC_BYTES_MAX, EXTRINSICS_MAX, Block
 from primitives.crypto import Purpose, keyed_hash
-from primitives.errors import DecodeError
+from primitives.errors import DecodeError, LoopinError
 from primitives.power_table import PowerTable
 from primitives.types import EMPTY_DIGEST, Digest, Height
+from runtime.executive import UnsignedExtrinsic
 
 REQUESTS = (
     RequestSpec("block", 64, BLOCK_BYTES_MAX, 1),
     RequestSpec(
         "extrinsics", 64 + 3 * EXTRINSICS_MAX, BATCH_BYTES_MAX + 2 * EXTRINSIC_BYTES_MAX, 256
     ),
-    RequestSpec("blocks", 64, FINAL_BLOCK.bytes_max, 64),
+    RequestSpec("blocks", 64, FINAL_BLOCK.bytes_max, 2 * RANGE_BLOCKS_MAX),
+    *SNAPSHOT_REQUESTS,
 )
 """What nodes of a chain ask each other."""
 
 VOTE_CHANNEL = "vote"
 BULK_CHANNEL = "bulk"
-GREETING_EXTRINSICS_MAX = 4096
-"""Extrinsics of our mempool that a new peer is sent."""
 
 _log = logging.getLogger(__name__)
 
@@ -69,6 +72,7 @@ class Parts:
     exchange: BlockExchange
     relay: ExtrinsicRelay
     sync: Sync
+    snapshots: Snapshots
     addresses: Mapping[PeerId, tuple[Address, ...]]
     """Where validators were last known, from the chain spec and the command line."""
 
@@ -82,6 +86,10 @@ class NodeNetwork:
         self._mempool = mempool
         self._intake = intake
         self._parts: Parts | None = None
+        self._budgets = PeerBudgets()
+        self._validators: frozenset[PeerId] = frozenset()
+        self.faults: Counter[Fault] = Counter()
+        """How often peers were charged for what."""
         service.on_final.append(self._on_final)
 
     def attach(self, parts: Parts) -> None:
@@ -98,6 +106,7 @@ class NodeNetwork:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.parts.relay.run)
             nursery.start_soon(self.parts.sync.run)
+            nursery.start_soon(self.parts.snapshots.run)
 
     # What p2p asks of its handler
 
@@ -105,8 +114,11 @@ class NodeNetwork:
         """Take a frame; waiting here holds the peer back."""
         try:
             if channel == VOTE_CHANNEL:
-                self.parts.driver.receive(Peer(peer.encode()), frame)
+                is_useful = self.parts.driver.receive(Peer(peer.encode()), frame)
+                if not is_useful:
+                    await spend(self._budgets.of(peer).words, 1)
             else:
+                await spend(self._budgets.of(peer).bulk, len(frame) + FRAME_COST)
                 await self._on_bulk(peer, decode_frame(frame))
         except DecodeError as error:
             self._charge(peer, Fault.BAD_BYTES, f"{error.reason}: {error}")
@@ -119,6 +131,7 @@ class NodeNetwork:
         """Yield the answers to a request. Raises: RequestRefused."""
         try:
             for answer in self._answers(name, payload):
+                await spend(self._budgets.of(peer).answers, len(answer))
                 yield answer
         except DecodeError as error:
             self._charge(peer, Fault.BAD_BYTES, f"request {name}: {error.reason}")
@@ -130,13 +143,13 @@ class NodeNetwork:
         """Greet a new peer: how far we are, and what waits in our mempool."""
         network = self.parts.network
         network.send(peer, BULK_CHANNEL, encode_status(self._status()))
-        waiting = islice(self._mempool.entries(), GREETING_EXTRINSICS_MAX)
-        self.parts.relay.on_peer_up(peer, waiting)
+        self.parts.relay.on_peer_up(peer)
         _log.info("peer up peer=%s", peer)
 
     def on_peer_down(self, peer: PeerId, reason: str) -> None:
         """Forget a peer."""
         self.parts.relay.on_peer_down(peer)
+        self.parts.exchange.on_peer_down(peer)
         self.parts.sync.on_peer_down(peer)
         _log.info("peer down peer=%s reason=%s", peer, reason)
 
@@ -168,6 +181,7 @@ class NodeNetwork:
     def on_table(self, table: PowerTable) -> None:
         """Mesh with the validators of a new epoch."""
         ids = [peer_id_of_key(v.peer_key) for v in table.validators if v.peer_key is not None]
+        self._validators = frozenset(ids)
         known = self.parts.addresses
         self.parts.network.set_validators({peer: known.get(peer, ()) for peer in ids})
 
@@ -179,7 +193,7 @@ class NodeNetwork:
         for peer in self.parts.network.connected():
             head = self.parts.sync.head_of(peer)
             best, number = (head.hash, head.height) if head else (EMPTY_DIGEST, Height(0))
-            role = "AUTHORITY" if self._is_validator(peer) else "FULL"
+            role = "AUTHORITY" if peer in self._validators else "FULL"
             found.append(PeerInfo(peer, role, best, number))
         return found
 
@@ -213,6 +227,8 @@ class NodeNetwork:
                 self.parts.sync.on_status(peer, frame)
 
     async def _take_extrinsics(self, peer: PeerId, items: tuple[bytes, ...]) -> None:
+        budget = self._budgets.of(peer).extrinsics
+        await spend(budget, len(items))
         hashes = [keyed_hash(Purpose.EXTRINSIC, item) for item in items]
         self.parts.relay.note_known(peer, hashes)
         new = [
@@ -220,11 +236,17 @@ class NodeNetwork:
             for item, known in zip(items, hashes, strict=True)
             if self._mempool.find(known) is None
         ]
-        for answer in await self._intake.submit(new):
-            if isinstance(answer, DecodeError):
+        answers = await self._intake.submit(new)
+        for answer in answers:
+            # No honest node relays these, whatever its state; other refusals depend on ours.
+            if isinstance(answer, DecodeError | UnsignedExtrinsic):
                 self._charge(peer, Fault.BAD_BYTES, f"extrinsic: {answer.reason}")
-            elif isinstance(answer, BadSignature):
+                break
+            if isinstance(answer, BadSignature):
                 self._charge(peer, Fault.INVALID_SIGNATURE, "extrinsic")
+                break
+        refused = sum(isinstance(answer, LoopinError) for answer in answers)
+        await spend(budget, REFUSED_COST * refused)
 
     def _answers(self, name: str, payload: bytes) -> Iterable[bytes]:
         match name:
@@ -235,21 +257,22 @@ class NodeNetwork:
             case "blocks":
                 return self.parts.sync.answer_range(payload)
             case _:
-                raise RequestRefused("unknown request")
+                return self.parts.snapshots.answer(name, payload)
 
     def _on_final(self, finalized: Finalized) -> None:
-        status = Status(finalized.header.height, finalized.hash)
-        if self._parts is not None:
+        height = finalized.header.height
+        status = Status(height, finalized.hash)
+        if self._parts is None:
+            return
+        self.parts.exchange.on_final(height)
+        # Who catches up tells others now and then, not thousands of times.
+        if self.parts.sync.progress is None or height % RANGE_BLOCKS_MAX == 0:
             self.parts.network.broadcast(BULK_CHANNEL, encode_status(status), droppable=True)
 
     def _status(self) -> Status:
         chain = self._service.chain
         return Status(chain.final.height, chain.final_hash)
 
-    def _is_validator(self, peer: PeerId) -> bool:
-        table = self.parts.driver.table
-        keys = [] if table is None else [v.peer_key for v in table.validators]
-        return any(key is not None and peer_id_of_key(key) == peer for key in keys)
-
     def _charge(self, peer: PeerId, fault: Fault, detail: str) -> None:
+        self.faults[fault] += 1
         self.parts.network.report(peer, fault, detail)

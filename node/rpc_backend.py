@@ -12,14 +12,17 @@ from chain.blockchain import UnknownBlock as BlockNotHeld
 from chain.mempool import Mempool
 from chain.state_tree import VersionNotKept
 from chain.store_reader import HistoryPruned
+from consensus.simplex.evidence import EVIDENCE
 from genesis.spec import ChainSpec
 from node.account_history import AccountHistory
 from node.chain_service import ChainService, NewBest
+from node.evidence import EvidenceFile, offence_of
 from node.extrinsic_intake import ExtrinsicIntake
 from node.extrinsic_watch import ExtrinsicWatch
 from node.keystore import Keystore, Role
 from node.rpc.backend import (
     ChainProperties,
+    EvidenceInfo,
     ExtrinsicStatus,
     FeeInfo,
     Health,
@@ -61,6 +64,7 @@ from runtime.session_keys import (
     possession_message,
 )
 
+IMPLEMENTATION = "LooPIN"
 SPEC_NAME = "loopin"
 
 
@@ -79,7 +83,6 @@ class Peers(Protocol):
 class Parts:
     """The parts of a running node that the RPC reaches."""
 
-    name: str
     genesis_hash: Digest
     spec: ChainSpec
     is_validator: bool
@@ -88,6 +91,7 @@ class Parts:
     intake: ExtrinsicIntake
     watch: ExtrinsicWatch
     keystore: Keystore
+    evidence: EvidenceFile
     peers: Peers
 
 
@@ -108,7 +112,7 @@ class RpcBackend:
 
     @property
     def node_name(self) -> str:
-        return self._parts.name
+        return IMPLEMENTATION
 
     @property
     def node_version(self) -> str:
@@ -316,6 +320,20 @@ class RpcBackend:
         self, account: AccountId, count: int, before: tuple[Height, int] | None
     ) -> Sequence[HistoryEntry]:
         return await self._history.of_account(account, count, before)
+
+    # consensus
+
+    def evidence(self) -> Sequence[EvidenceInfo]:
+        return [
+            EvidenceInfo(
+                offence_of(piece).value,
+                piece.first.epoch,
+                piece.first.view,
+                piece.first.signer,
+                EVIDENCE.encode(piece),
+            )
+            for piece in self._parts.evidence.pieces
+        ]
 
     # news
 

@@ -4,13 +4,12 @@ Invariants: parts are started after what they need and end before it; a failure 
 is our own bug stops the node, with its reason in the log.
 """
 
-import gc
 import logging
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -18,18 +17,22 @@ import trio
 from trio_typing import TaskStatus
 
 from chain.blockchain import Blockchain, Finalized
+from chain.handover import TableChain
 from chain.mempool import Mempool
-from chain.store import Store
+from chain.snapshot_folder import SnapshotFolder
+from chain.store import Store, StoreMissing
 from chain.store_schema import FinalizedBlock
 from consensus.simplex.config import Timing
 from genesis.build import Genesis, build_genesis
 from genesis.spec import ChainSpec
 from node.block_exchange import BlockExchange
 from node.chain_service import ChainService
-from node.config import NetworkConfig, NodeConfig
+from node.collector import collect_now_and_then, settle
+from node.config import NetworkConfig, NodeConfig, SyncWay
 from node.consensus_driver import ConsensusDriver, NoNetwork, Settings, Voter
 from node.consensus_driver import Network as DriverNetwork
 from node.data_folder import DataFolder
+from node.evidence import EvidenceFile
 from node.extrinsic_intake import ExtrinsicIntake, FinalizedJudge
 from node.extrinsic_relay import ExtrinsicRelay
 from node.extrinsic_watch import ExtrinsicWatch
@@ -38,12 +41,16 @@ from node.keystore import KeyMissing, Keystore, Role
 from node.metrics import Metrics, Sources
 from node.node_network import REQUESTS, NodeNetwork
 from node.node_network import Parts as NetworkParts
+from node.progress import NoView, ProgressView
 from node.rpc.assembly import build_server
 from node.rpc.backend import PeerInfo, SyncState
 from node.rpc_backend import Parts as BackendParts
 from node.rpc_backend import Peers, RpcBackend
 from node.signatures import open_signature_checker
-from node.sync import Sync
+from node.snapshot_start import start_from_snapshot, table_chain
+from node.snapshots import Snapshots
+from node.sync import Progress, Sync
+from node.wire import SNAPSHOTS_KEPT
 from p2p.host import Listen
 from p2p.identity import Address, PeerId, parse_peer_address
 from p2p.network import Config as P2pConfig
@@ -52,17 +59,23 @@ from primitives.block import encode_receipts
 from primitives.codec import encode
 from primitives.errors import ConfigError
 from primitives.power_table import PowerTable, Validator
-from primitives.types import Millis
+from primitives.types import Millis, PublicKey
 
 RETRY_DELAY = Millis(500)
 RETRY_DELAY_MAX = Millis(8000)
 LISTENING = Millis(3000)
+SWITCH_INTERVAL = 0.001
+"""Seconds after which a thread that writes gives the interpreter back to the event loop."""
 
 _log = logging.getLogger(__name__)
 
 
 class PortInUse(ConfigError):
     """The RPC port is taken: stop what uses it, or choose another with ``--rpc-port``."""
+
+
+class NothingToSyncFrom(ConfigError):
+    """The settings contradict each other; the message says which to change."""
 
 
 class NoPeers:
@@ -107,26 +120,44 @@ def open_store(path: Path, spec: ChainSpec, genesis: Genesis, keep_blocks: int |
 
     Raises: ConfigError, StoreError.
     """
-    if not (path / "CURRENT").exists():
+    try:
+        store = Store.open(path, genesis_hash=genesis.hash)
+    except StoreMissing:
+        # Or never finished: what a first start leaves that was cut off.
         text = spec.to_json().encode()
         record = genesis_record(genesis)
         return Store.create(path, record, chain_spec=text, keep_blocks=keep_blocks)
-    store = Store.open(path, genesis_hash=genesis.hash)
     if store.reads.keep_blocks != keep_blocks:
         store.set_keep_blocks(keep_blocks)
     return store
 
 
-def find_voter(table: PowerTable, keystore: Keystore) -> Voter | None:
-    """Return the validator of an epoch's table whose keys are in the keystore, or None.
+class KeystoreVoters:
+    """Votes as whoever of a table has its keys in the keystore."""
 
-    Raises: KeyUnreadable.
-    """
-    for member in table.validators:
-        voter = _voter_of(member, keystore)
-        if voter is not None:
-            return voter
-    return None
+    def __init__(self, keystore: Keystore) -> None:
+        self._keystore = keystore
+
+    def find(self, table: PowerTable) -> Voter | None:
+        """Return the validator of ``table`` whose keys are here. Raises: KeyUnreadable."""
+        ours = set(self.consensus_keys())
+        for member in table.validators:
+            if member.consensus_key in ours:
+                voter = self._voter_of(member)
+                if voter is not None:
+                    return voter
+        return None
+
+    def consensus_keys(self) -> list[PublicKey]:
+        """Return every consensus key that is here."""
+        return self._keystore.public_keys(Role.CONSENSUS)
+
+    def _voter_of(self, member: Validator) -> Voter | None:
+        consensus = self._keystore.find(Role.CONSENSUS, member.consensus_key)
+        vrf = self._keystore.find(Role.VRF, member.vrf_key)
+        if consensus is None or vrf is None:
+            return None
+        return Voter(member.account, consensus, vrf)
 
 
 def require_keys(keystore: Keystore) -> None:
@@ -136,12 +167,6 @@ def require_keys(keystore: Keystore) -> None:
             f"{keystore.folder} has no consensus and VRF key: copy them there, make them with "
             "`loopin key session --generate`, or run without --validator"
         )
-
-
-def _voter_of(member: Validator, keystore: Keystore) -> Voter | None:
-    consensus = keystore.find(Role.CONSENSUS, member.consensus_key)
-    vrf = keystore.find(Role.VRF, member.vrf_key)
-    return None if consensus is None or vrf is None else Voter(member.account, consensus, vrf)
 
 
 def timing_of(spec: ChainSpec) -> Timing:
@@ -164,8 +189,9 @@ class Core:
     folder: DataFolder
     keystore: Keystore
     journal: JournalFile
-    voter: Callable[[PowerTable], Voter | None] | None
-    """As whom the node votes under a table; None for a follower."""
+    evidence: EvidenceFile
+    voters: KeystoreVoters | None
+    """None for a node that only follows."""
     service: ChainService
     mempool: Mempool
     intake: ExtrinsicIntake
@@ -176,16 +202,22 @@ async def run_node(
     config: NodeConfig,
     spec: ChainSpec,
     task_status: TaskStatus[int] = trio.TASK_STATUS_IGNORED,
+    *,
+    view: ProgressView | None = None,
 ) -> None:
     """Run a node until it is cancelled; the task status tells the RPC's port once all is up.
 
     Raises: ConfigError, StoreError.
     """
+    view = view or NoView()
     folder = DataFolder(config.base_path, spec.id)
     genesis = build_genesis(spec)
     version = spec.runtime.system.spec_version
     async with AsyncExitStack() as stack:
         stack.enter_context(folder.locked())
+        tables = table_chain(spec, genesis.hash, config.checkpoint)
+        if config.sync is SyncWay.SNAPSHOT and not folder.database.exists():
+            await _start_from_snapshot(config, spec, genesis, folder, tables, view)
         store = open_store(folder.database, spec, genesis, config.keep_blocks)
         stack.enter_context(store)
         journal = stack.enter_context(JournalFile(folder.journal))
@@ -206,30 +238,54 @@ async def run_node(
             folder=folder,
             keystore=keystore,
             journal=journal,
-            voter=partial(find_voter, keystore=keystore) if config.is_validator else None,
+            evidence=EvidenceFile(folder.evidence),
+            voters=KeystoreVoters(keystore) if config.is_validator else None,
             service=ChainService(chain, mempool, intake),
             mempool=mempool,
             intake=intake,
             watch=watch,
         )
-        await _run_core(core, task_status)
+        await _run_core(core, task_status, view)
 
 
-async def _run_core(core: Core, task_status: TaskStatus[int]) -> None:
+async def _start_from_snapshot(
+    config: NodeConfig,
+    spec: ChainSpec,
+    genesis: Genesis,
+    folder: DataFolder,
+    tables: TableChain,
+    view: ProgressView,
+) -> None:
+    if config.network is None:
+        raise NothingToSyncFrom("--sync snapshot wants peers, and this node makes its chain alone")
+    if config.keep_blocks is None:
+        raise NothingToSyncFrom("an archive has every block: let it --sync full")
+    await start_from_snapshot(
+        folder.download,
+        folder.database,
+        _p2p_config(config.network, spec, genesis, folder, Keystore(folder.keystore)),
+        tables=tables,
+        genesis=genesis_record(genesis),
+        chain_spec=spec.to_json().encode(),
+        keep_blocks=config.keep_blocks,
+        view=view,
+    )
+
+
+async def _run_core(core: Core, task_status: TaskStatus[int], view: ProgressView) -> None:
     service, chain = core.service, core.service.chain
     service.on_new_best.append(core.watch.on_new_best)
     service.on_final += [core.watch.on_final, _log_final]
     network: Network | None = None
     node_network: NodeNetwork | None = None
     if core.config.network is not None:
-        network, node_network, driver = _networked(core, core.config.network)
+        network, node_network, driver = _networked(core, core.config.network, view)
     else:
         driver = _driver(core, NoNetwork())
     backend = _backend(core, node_network or NoPeers())
     metrics = _metrics(core, driver, network)
-    # What is alive now lives as long as the node: no collection need look at it again.
-    gc.collect()
-    gc.freeze()
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    settle()
     async with AsyncExitStack() as stack:
         if core.config.metrics is not None:
             stack.enter_context(metrics.served(core.config.metrics.host, core.config.metrics.port))
@@ -241,6 +297,7 @@ async def _run_core(core: Core, task_status: TaskStatus[int]) -> None:
             nursery.start_soon(node_network.run)
             _log.info("peer=%s listening=%s", network.peer, ",".join(network.addresses))
         nursery.start_soon(driver.run)
+        nursery.start_soon(collect_now_and_then)
         nursery.start_soon(metrics.run)
         _log.info(
             "chain=%s genesis=0x%s height=%d name=%s validator=%s rpc=%s",
@@ -248,7 +305,7 @@ async def _run_core(core: Core, task_status: TaskStatus[int]) -> None:
             core.genesis.hash.hex(),
             chain.final.height,
             core.config.name,
-            core.voter is not None,
+            core.voters is not None,
             port,
         )
         task_status.started(port)
@@ -257,15 +314,15 @@ async def _run_core(core: Core, task_status: TaskStatus[int]) -> None:
 def _backend(core: Core, peers: Peers) -> RpcBackend:
     return RpcBackend(
         BackendParts(
-            name=core.config.name,
             genesis_hash=core.genesis.hash,
             spec=core.spec,
-            is_validator=core.voter is not None,
+            is_validator=core.voters is not None,
             service=core.service,
             mempool=core.mempool,
             intake=core.intake,
             watch=core.watch,
             keystore=core.keystore,
+            evidence=core.evidence,
             peers=peers,
         )
     )
@@ -301,42 +358,69 @@ def _driver(
         core.journal,
         settings,
         network=network,
-        find_voter=core.voter,
+        voters=core.voters,
+        on_evidence=core.evidence.add,
         on_table=on_table,
     )
 
 
-def _networked(core: Core, config: NetworkConfig) -> tuple[Network, NodeNetwork, ConsensusDriver]:
+def _p2p_config(
+    config: NetworkConfig,
+    spec: ChainSpec,
+    genesis: Genesis,
+    folder: DataFolder,
+    keystore: Keystore,
+) -> P2pConfig:
+    return P2pConfig(
+        seed=keystore.only(Role.PEER).seed,
+        genesis=genesis.hash,
+        folder=folder.network,
+        listen=tuple(Listen(address) for address in config.listen),
+        announce=config.announce,
+        boot=_boot(config, spec),
+        requests=REQUESTS,
+    )
+
+
+def _boot(config: NetworkConfig, spec: ChainSpec) -> tuple[tuple[PeerId, Address], ...]:
+    return (*config.boot_nodes, *(parse_peer_address(text) for text in spec.boot_nodes))
+
+
+def _networked(
+    core: Core, config: NetworkConfig, view: ProgressView
+) -> tuple[Network, NodeNetwork, ConsensusDriver]:
     """Return the parts of a node that has peers."""
-    boot = (*config.boot_nodes, *(parse_peer_address(text) for text in core.spec.boot_nodes))
     addresses: dict[PeerId, tuple[Address, ...]] = {}
-    for peer, address in boot:
+    for peer, address in _boot(config, core.spec):
         addresses[peer] = (*addresses.get(peer, ()), address)
     node_network = NodeNetwork(service=core.service, mempool=core.mempool, intake=core.intake)
     network = Network(
-        P2pConfig(
-            seed=core.keystore.only(Role.PEER).seed,
-            genesis=core.genesis.hash,
-            folder=core.folder.network,
-            listen=tuple(Listen(address) for address in config.listen),
-            announce=config.announce,
-            boot=boot,
-            requests=REQUESTS,
-        ),
-        node_network,
+        _p2p_config(config, core.spec, core.genesis, core.folder, core.keystore), node_network
     )
     driver = _driver(core, node_network, node_network.on_table)
-    relay = ExtrinsicRelay(network)
+    relay = ExtrinsicRelay(network, core.mempool.entries)
     core.intake.on_accepted = relay.on_accepted
     # Spreads requests over peers; nobody gains from guessing it.
     random = Random()  # noqa: S311
+    sync = Sync(
+        core.service, network, core.genesis.hash, driver.offer, checkpoint=core.config.checkpoint
+    )
+    sync.on_progress = lambda progress: _show(view, progress)
+    snapshots = Snapshots(
+        core.service.chain.store,
+        SnapshotFolder(core.folder.snapshots, SNAPSHOTS_KEPT),
+        core.spec.runtime.session.epoch_length,
+        is_syncing=lambda: sync.progress is not None,
+    )
+    core.service.on_final.append(snapshots.on_final)
     node_network.attach(
         NetworkParts(
             network=network,
             driver=driver,
             exchange=BlockExchange(core.service.chain, core.mempool, network, random),
             relay=relay,
-            sync=Sync(core.service, network, core.genesis.hash, driver.offer),
+            sync=sync,
+            snapshots=snapshots,
             addresses=addresses,
         )
     )
@@ -354,6 +438,14 @@ async def _serve_rpc(nursery: trio.Nursery, config: NodeConfig, backend: RpcBack
     nursery.start_soon(server.serve, listeners)
     port: int = listeners[0].socket.getsockname()[1]
     return port
+
+
+def _show(view: ProgressView, progress: Progress | None) -> None:
+    if progress is None:
+        view.hide()
+        return
+    what = f"blocks, {progress.blocks_per_second:.0f}/s"
+    view.show(what, progress.current, progress.highest)
 
 
 def _log_final(finalized: Finalized) -> None:

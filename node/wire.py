@@ -29,14 +29,17 @@ from primitives.codec import (
     listing,
     struct,
 )
-from primitives.types import Digest, Height
+from primitives.types import Digest, Epoch, Height
 
 FRAME_BYTES_MAX = 4 << 20
 BATCH_BYTES_MAX = 256 << 10
 """Extrinsics sent in one frame; a larger batch is cut in two."""
 BATCH_EXTRINSICS_MAX = 4096
 RANGE_BLOCKS_MAX = 64
-"""Final blocks answered to one request."""
+"""Final blocks answered to one request; twice as many where few have certificates."""
+RANGE_BYTES_GOAL = 4 << 20
+"""From here on a range ends with the next certificate."""
+RANGE_BYTES_MAX = 64 << 20
 _DEPTH = 4
 
 
@@ -150,6 +153,44 @@ CERTIFICATE_BYTES_MAX = 1 << 18
 FINAL_BLOCK = struct(
     FinalBlock, block=blob(BLOCK_BYTES_MAX), certificate=blob(CERTIFICATE_BYTES_MAX)
 )
+
+
+@dataclass(frozen=True, slots=True)
+class HandoversRequest:
+    """Proofs of the power tables after some epochs."""
+
+    first: Epoch
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotOffer:
+    """A snapshot that a node keeps."""
+
+    epoch: Epoch
+    height: Height
+
+
+@dataclass(frozen=True, slots=True)
+class ChunksRequest:
+    """Some chunks of a snapshot."""
+
+    epoch: Epoch
+    numbers: tuple[int, ...]
+
+
+HANDOVERS_MAX = 64
+"""Handovers answered to one request."""
+SNAPSHOTS_KEPT = 2
+CHUNKS_ASKED_MAX = 16
+"""Chunks answered to one request."""
+_EPOCH = cast("Codec[Epoch]", U64)
+HANDOVERS_REQUEST = struct(HandoversRequest, first=_EPOCH, count=U16)
+SNAPSHOT_OFFER = struct(SnapshotOffer, epoch=_EPOCH, height=cast("Codec[Height]", U64))
+OFFERS_REQUEST = b"\x00"
+"""Carries nothing, but a request may not be empty."""
+MANIFEST_REQUEST = _EPOCH
+CHUNKS_REQUEST = struct(ChunksRequest, epoch=_EPOCH, numbers=listing(U16, CHUNKS_ASKED_MAX))
 
 
 def split_batch(items: Sequence[bytes]) -> list[list[bytes]]:

@@ -10,7 +10,7 @@ against limits, so that no input costs more memory than a small multiple of its 
 ``Codec`` puts types and ranges on top of that.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
@@ -62,6 +62,18 @@ _pack = msgpack.Packer(use_bin_type=True, autoreset=True).pack
 def encode(plain: Plain) -> bytes:
     """Return the canonical bytes of ``plain``, which must be one of the allowed types."""
     return cast(bytes, _pack(plain))
+
+
+def encode_listed(encoded: Sequence[bytes]) -> bytes:
+    """Return the bytes of the array whose items have these encodings."""
+    count = len(encoded)
+    if count < 16:
+        head = bytes([0x90 | count])
+    elif count < 1 << 16:
+        head = b"\xdc" + count.to_bytes(2, "big")
+    else:
+        head = b"\xdd" + count.to_bytes(4, "big")
+    return head + b"".join(encoded)
 
 
 def decode(
@@ -135,11 +147,11 @@ def _check_shape(data: bytes, depth_max: int, items_max: int) -> None:
             raise Malformed("truncated")
         first = data[position]
         step = _STEPS[first]
-        if step == _FORBIDDEN:
-            raise Malformed(f"type byte {first:#04x} is not allowed")
         if step > 0:
             position += step
             continue
+        if step == _FORBIDDEN:
+            raise Malformed(f"type byte {first:#04x} is not allowed")
         width = _WIDTHS.get(step, 0)
         start = position + 1
         position = start + width

@@ -11,7 +11,7 @@ there is one proof for a set of positions. A proof of one leaf is RFC 6962's aud
 Source: RFC 6962, section 2.1; the batch form is our own.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
 from blake3 import blake3
 
@@ -20,6 +20,8 @@ from primitives.errors import DecodeError, LoopinError
 from primitives.types import EMPTY_DIGEST, Digest
 
 DIGEST_BYTES = 32
+SLICE_LEAVES = 512
+"""Hashes between two yields."""
 SIZE_MAX = 2**48
 """Most leaves a tree may claim to have; bounds the work of a verifier to 48 levels."""
 
@@ -63,6 +65,23 @@ def merkle_root(leaves: Sequence[bytes]) -> Digest:
     level = _hash_leaves(leaves)
     while len(level) > DIGEST_BYTES:
         level = _hash_level(level)
+    return _root(len(leaves), level)
+
+
+def merkle_root_in_slices(leaves: Sequence[bytes]) -> Generator[None, None, Digest]:
+    """Compute ``merkle_root``, yielding about every millisecond; the result is the root."""
+    parts = []
+    for start in range(0, len(leaves), SLICE_LEAVES):
+        parts.append(_hash_leaves(leaves[start : start + SLICE_LEAVES]))
+        yield
+    level = b"".join(parts)
+    step = 2 * DIGEST_BYTES * SLICE_LEAVES
+    while len(level) > DIGEST_BYTES:
+        parts = []
+        for start in range(0, len(level), step):
+            parts.append(_hash_level(level[start : start + step]))
+            yield
+        level = b"".join(parts)
     return _root(len(leaves), level)
 
 

@@ -9,6 +9,7 @@ and loses its writes. A hook that raises is our bug. Signatures are checked befo
 executive takes only extrinsics whose signature somebody has verified.
 """
 
+from collections.abc import Generator
 from dataclasses import dataclass
 
 from primitives.block import EXTRINSICS_MAX, Extrinsic, Receipt
@@ -73,6 +74,8 @@ class Executed:
 
     writes: dict[bytes, bytes | None]
     """Storage keys with their new values, in key order; None deletes."""
+    replaced: dict[bytes, bytes | None]
+    """What those keys had before."""
     receipts: tuple[Receipt, ...]
 
 
@@ -122,12 +125,23 @@ class BlockExecution:
 
         Raises: MisplacedInherent.
         """
+        slices = self.end_in_slices()
+        while True:
+            try:
+                next(slices)
+            except StopIteration as done:
+                executed: Executed = done.value
+                return executed
+
+    def end_in_slices(self) -> Generator[None, None, Executed]:
+        """Do as ``end`` does, yielding about every millisecond; the result is its own."""
         if self._inherents < len(INHERENTS):
             raise MisplacedInherent(f"{INHERENTS[self._inherents]} is missing")
         for module in self.runtime.modules:
             module.end_block()
         self._receipts.append(self._receipt("", Balance(0), Weight(0)))
-        return Executed(self.overlay.effective_writes(), tuple(self._receipts))
+        writes, replaced = yield from self.overlay.changes()
+        return Executed(writes, replaced, tuple(self._receipts))
 
     def validate(self, ready: ReadyExtrinsic, *, pending: Balance) -> Balance:
         """Return the fee of a signed extrinsic that could stand in this block, nonce aside.

@@ -202,32 +202,30 @@ class BoundValue(Generic[T]):
 class BoundMap(Generic[K, T]):
     """One stored map of one runtime; a key that is missing has the default."""
 
-    __slots__ = ("_codec", "_default", "_full_keys", "_key_codec", "_overlay", "_prefix")
+    __slots__ = ("_codec", "_default", "_key_codec", "_overlay", "_prefix")
 
     def __init__(
         self, overlay: Overlay, prefix: bytes, key_codec: Codec[K], codec: Codec[T], default: T
     ) -> None:
         self._overlay, self._prefix, self._default = overlay, prefix, default
         self._key_codec, self._codec = key_codec, codec
-        # A call reads and writes the same few keys; the map lives no longer than a block.
-        self._full_keys: dict[K, bytes] = {}
 
     def __getitem__(self, key: K) -> T:
-        data = self._overlay.get(self._full_key(key))
+        data = self._overlay.get(self._prefix + self._key_codec.encode(key))
         return self._default if data is None else self._codec.load(data)
 
     def __setitem__(self, key: K, value: T) -> None:
-        full = self._full_key(key)
+        full = self._prefix + self._key_codec.encode(key)
         if value == self._default:
             self._overlay.delete(full)
         else:
             self._overlay.put(full, self._codec.encode(value))
 
     def __delitem__(self, key: K) -> None:
-        self._overlay.delete(self._full_key(key))
+        self._overlay.delete(self._prefix + self._key_codec.encode(key))
 
     def __contains__(self, key: K) -> bool:
-        return self._overlay.get(self._full_key(key)) is not None
+        return self._overlay.get(self._prefix + self._key_codec.encode(key)) is not None
 
     def items(self) -> Iterator[tuple[K, T]]:
         """Yield every key with its value, in the order of the encoded keys.
@@ -242,12 +240,6 @@ class BoundMap(Generic[K, T]):
         """Yield every value, in the order of the encoded keys; bounded as little as ``items``."""
         for _, data in self._overlay.items(self._prefix):
             yield self._codec.load(data)
-
-    def _full_key(self, key: K) -> bytes:
-        full = self._full_keys.get(key)
-        if full is None:
-            full = self._full_keys[key] = self._prefix + self._key_codec.encode(key)
-        return full
 
 
 class StorageValue(Generic[T]):

@@ -1,12 +1,15 @@
 """Uncommitted writes above a state, with nested rollback.
 
-Invariants: the state below is only read; leaving a transaction by an exception leaves the overlay
-exactly as it was when the transaction was entered.
+Invariants: the state below is only read; a transaction that is not kept leaves the overlay exactly
+as it was when the transaction was opened. ``Context.transaction`` is the ``with`` block around it.
 """
 
-from collections.abc import Iterator, Mapping
-from types import TracebackType
-from typing import Protocol
+from collections.abc import Generator, Iterator, Mapping
+from typing import Protocol, TypeAlias
+
+SLICE_KEYS = 1024
+Changes: TypeAlias = tuple[dict[bytes, bytes | None], dict[bytes, bytes | None]]
+"""New values and replaced ones under the same keys; None where there is none."""
 
 
 class StateReader(Protocol):
@@ -51,26 +54,6 @@ class _Unwritten:
 _UNWRITTEN = _Unwritten()
 
 
-class Transaction:
-    """A ``with`` block whose writes are undone when it is left by an exception."""
-
-    __slots__ = ("_mark", "_overlay")
-
-    def __init__(self, overlay: "Overlay") -> None:
-        self._overlay = overlay
-
-    def __enter__(self) -> None:
-        self._mark = self._overlay.open_transaction()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._overlay.close_transaction(self._mark, keep=kind is None)
-
-
 class Overlay:
     """Reads fall through to ``state``; writes stay in ``writes``, where None deletes."""
 
@@ -108,10 +91,6 @@ class Overlay:
             if value is not None:
                 yield key, value
 
-    def transaction(self) -> Transaction:
-        """Return a ``with`` block whose writes are undone when it is left by an exception."""
-        return Transaction(self)
-
     def open_transaction(self) -> int:
         """Start a transaction and return the mark that closes it."""
         self._open += 1
@@ -131,14 +110,22 @@ class Overlay:
         if self._open == 0:
             undo.clear()
 
-    def effective_writes(self) -> dict[bytes, bytes | None]:
-        """Return the writes that change the state below, in key order."""
+    def changes(self) -> Generator[None, None, Changes]:
+        """Find the writes that change the state below, in key order, and what they replace.
+
+        Yields about every millisecond; nothing may be written meanwhile.
+        """
         writes, read, state = self.writes, self._read, self._state
-        return {
-            key: writes[key]
-            for key in sorted(writes)
-            if writes[key] != (read[key] if key in read else state.get(key))
-        }
+        changed: dict[bytes, bytes | None] = {}
+        replaced: dict[bytes, bytes | None] = {}
+        keys = sorted(writes)
+        for start in range(0, len(keys), SLICE_KEYS):
+            yield
+            for key in keys[start : start + SLICE_KEYS]:
+                before = read[key] if key in read else state.get(key)
+                if writes[key] != before:
+                    changed[key], replaced[key] = writes[key], before
+        return changed, replaced
 
     def _write(self, key: bytes, value: bytes | None) -> None:
         if self._open:

@@ -70,7 +70,10 @@ def balance(output: Output, *, who: str, url: str) -> None:
 @json_option
 @pass_output
 def nonce(output: Output, *, who: str, url: str) -> None:
-    """Show the nonce of the next extrinsic of an ACCOUNT, behind those that wait already."""
+    """Show the nonce of an ACCOUNT's next extrinsic.
+
+    It is behind those that wait already.
+    """
     with connect(url) as client:
         prefix = client.token.ss58_prefix
         address = encode_address(account_given(who, prefix), prefix)
@@ -92,9 +95,10 @@ def nonce(output: Output, *, who: str, url: str) -> None:
 @json_option
 @pass_output
 def history(output: Output, *, who: str, count: int, before: int | None, url: str) -> None:
-    """Show the final extrinsics that an ACCOUNT signed or was part of, newest first.
+    """Show the final extrinsics of an ACCOUNT, newest first.
 
-    A node that prunes its blocks knows only the latest; one with --pruning archive knows all.
+    They are those that it signed, and those of others in whose events it stands. A node that
+    prunes its blocks knows only the latest; one with --pruning archive knows all.
     """
     with connect(url) as client:
         prefix = client.token.ss58_prefix

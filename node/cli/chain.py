@@ -32,6 +32,7 @@ class UnknownToNode(LoopinError):
     lazy={
         "prove": "node.cli.prove:prove",
         "verify-proof": "node.cli.prove:verify_proof",
+        "verify": "node.cli.chain_verify:verify",
         "export": "node.cli.block_files:export",
         "import": "node.cli.block_files:import_",
     },
@@ -138,7 +139,10 @@ def extrinsic(output: Output, *, extrinsic_hash: str, url: str) -> None:
 @json_option
 @pass_output
 def watch(output: Output, *, best: bool, count: int | None, url: str) -> None:
-    """Show each block as it becomes final, until Ctrl-C; with --json, one document a line."""
+    """Show each block as it becomes final.
+
+    Until Ctrl-C; with --json, one document a line.
+    """
     kind = "New" if best else "Finalized"
     with connect(url) as client:
         shown = Shown(client)
@@ -162,7 +166,10 @@ def watch(output: Output, *, best: bool, count: int | None, url: str) -> None:
 @json_option
 @pass_output
 def metadata(output: Output, *, url: str) -> None:
-    """Show the chain's calls and storage as its own description has them; all of it with --json."""
+    """Show the calls and storage of the chain.
+
+    With --json, all that its own description of itself holds.
+    """
     with connect(url) as client:
         found = client.metadata
     calls = [

@@ -1,21 +1,29 @@
 """``loopin devnet``: a whole chain on this machine."""
 
+import shlex
+import shutil
 import signal
 import sys
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import click
+import orjson
 import trio
 from rich.console import Console
 from rich.live import Live
 
-from node.devnet.chaos import Chaos
+from node.cli.output import Output, json_option, pass_output
+from node.devnet.devnet import Devnet
 from node.devnet.plan import DevnetPlan, make_plan
-from node.devnet.processes import Condition, NodeProcess, stop_all
-from node.devnet.screen import draw
-from node.devnet.watch import Watch
+from node.devnet.report import begin_document, end_document, status_document, status_line
+from node.devnet.screen import draw, introduction
+from node.rpc.json_types import JsonObject
 from node.service import wall_clock
 from primitives.errors import LoopinError
 from primitives.types import Millis
@@ -24,13 +32,29 @@ DEFAULT_BASE_PORT = 30400
 REFRESH_SECONDS = 0.5
 LINE_SECONDS = 5.0
 """Without a terminal, a line of status this often."""
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class DevnetFailed(LoopinError):
     """The chain did not do what a chain must; the message says what."""
 
 
-@click.command()
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was given on the command line; the names are those of the options."""
+
+    validators: int
+    followers: int
+    folder: Path | None
+    base_port: int
+    block_interval: int
+    load: int
+    chaos: bool
+    seed: int
+    duration: int | None
+
+
+@click.command(epilog="Example: loopin devnet --validators 4 --load 100 --chaos")
 @click.option(
     "--validators", type=click.IntRange(1, 32), default=4, show_default=True, help="How many."
 )
@@ -54,91 +78,150 @@ class DevnetFailed(LoopinError):
     show_default=True,
     help="Milliseconds between blocks.",
 )
-@click.option("--chaos", is_flag=True, help="Kill, pause and restart nodes at random.")
+@click.option(
+    "--load",
+    type=click.IntRange(0, 100_000),
+    default=0,
+    help="Transfers a second that a client sends through random nodes.",
+)
+@click.option("--chaos", is_flag=True, help="Kill, pause and restart validators at random.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the chaos.")
 @click.option("--duration", type=click.IntRange(1), help="End by itself after so many seconds.")
-def devnet(
-    *,
-    validators: int,
-    followers: int,
-    folder: Path | None,
-    base_port: int,
-    block_interval: int,
-    chaos: bool,
-    seed: int,
-    duration: int | None,
-) -> None:
+@json_option
+@pass_output
+def devnet(output: Output, /, **given: Any) -> None:  # noqa: ANN401 - one parameter an option
     """Run a chain of several validators on this machine until Ctrl-C.
 
-    Example: loopin devnet --validators 4 --chaos
+    Fails if two nodes disagree on a final block, if the chain stands still although enough of
+    them run, or if it does not recover from the chaos. With --json, a document a line.
     """
+    options = Options(**given)
     with ExitStack() as stack:
+        stack.enter_context(_endings_interrupt())
+        folder = options.folder
         if folder is None:
             scratch = tempfile.TemporaryDirectory(prefix="loopin-devnet-")
             folder = Path(stack.enter_context(scratch))
         folder.mkdir(parents=True, exist_ok=True)
         plan = make_plan(
             folder,
-            validators=validators,
-            followers=followers,
-            base_port=base_port,
-            block_interval=Millis(block_interval),
+            validators=options.validators,
+            followers=options.followers,
+            base_port=options.base_port,
+            block_interval=Millis(options.block_interval),
             genesis_time=wall_clock(),
         )
-        nodes = [NodeProcess(node, plan) for node in plan.nodes]
-        voters = [node for node in nodes if node.plan.is_validator]
-        torment = Chaos(voters, seed=seed, faulty_max=(validators - 1) // 3) if chaos else None
-        watch = Watch(nodes)
-        trio.run(_run, plan, nodes, watch, torment, duration)
-    if watch.disagreements:
-        raise DevnetFailed(f"nodes disagree on final block {watch.disagreements[0].height}")
+        made = Devnet(
+            plan, chaos_seed=options.seed if options.chaos else None, load_rate=options.load
+        )
+        trio.run(_Run(made, options.duration, as_json=output.as_json).run)
+    if problems := made.problems():
+        raise DevnetFailed("; ".join(problems))
 
 
-async def _run(
-    plan: DevnetPlan,
-    nodes: list[NodeProcess],
-    watch: Watch,
-    chaos: Chaos | None,
-    duration: int | None,
-) -> None:
-    try:
-        with trio.move_on_after(duration or float("inf")):
+class _Run:
+    """One devnet from its start to its end, and what is shown of it."""
+
+    def __init__(self, devnet: Devnet, duration: int | None, *, as_json: bool) -> None:
+        self._devnet = devnet
+        self._duration = duration
+        self._as_json = as_json
+        self._join = join_command(devnet.plan)
+        self._start = 0.0
+        self._scope = trio.CancelScope()
+
+    async def run(self) -> None:
+        """Run it until its time is over or a signal comes; a second signal does not wait."""
+        self._start = trio.current_time()
+        with trio.open_signal_receiver(*_ENDINGS) as signals:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(_until_signalled, nursery.cancel_scope)
-                for node in nodes:
-                    await node.start()
-                nursery.start_soon(watch.run)
-                if chaos is not None:
-                    nursery.start_soon(chaos.run)
-                await _show(plan, watch, chaos)
-    finally:
-        await stop_all(nodes)
+                nursery.start_soon(self._obey, signals)
+                with self._scope:
+                    async with self._devnet.running(), trio.open_nursery() as showing:
+                        showing.start_soon(self._show)
+                        showing.start_soon(self._end_when_doomed)
+                        await self._wait()
+                        showing.cancel_scope.cancel()
+                nursery.cancel_scope.cancel()
+        self._print(end_document)
 
+    async def _wait(self) -> None:
+        if self._duration is None:
+            await trio.sleep_forever()
+        await trio.sleep_until(self._start + (self._duration or 0))
+        await self._devnet.calm_down()
 
-async def _until_signalled(scope: trio.CancelScope) -> None:
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    async def _end_when_doomed(self) -> None:
+        await self._devnet.wait_doomed()
+        self._scope.cancel()
+
+    async def _obey(self, signals: Any) -> None:  # noqa: ANN401 - trio names no type for it
         async for _ in signals:
-            scope.cancel()
-            return
+            if self._scope.cancel_called:
+                await self._devnet.kill()
+            self._scope.cancel()
 
+    async def _show(self) -> None:
+        self._print(begin_document)
+        if not self._as_json:
+            self._line(introduction(self._devnet, self._join))
+        if self._as_json or not sys.stdout.isatty():
+            await self._show_lines()
+        with Live(console=Console(), auto_refresh=False, transient=False) as live:
+            while True:
+                live.update(draw(self._devnet, self._seconds), refresh=True)
+                await trio.sleep(REFRESH_SECONDS)
 
-async def _show(plan: DevnetPlan, watch: Watch, chaos: Chaos | None) -> None:
-    start = trio.current_time()
-    if not sys.stdout.isatty():
+    async def _show_lines(self) -> None:
         while True:
             await trio.sleep(LINE_SECONDS)
-            click.echo(_line(watch, chaos, trio.current_time() - start))
-    with Live(console=Console(), auto_refresh=False, screen=False) as live:
-        while True:
-            live.update(draw(plan, watch, chaos, trio.current_time() - start), refresh=True)
-            await trio.sleep(REFRESH_SECONDS)
+            if self._as_json:
+                self._print(status_document)
+            else:
+                self._line(status_line(self._devnet, self._seconds))
+
+    @property
+    def _seconds(self) -> float:
+        return trio.current_time() - self._start
+
+    def _print(self, make: Callable[..., JsonObject]) -> None:
+        """Print a document, if documents are wanted."""
+        if self._as_json:
+            about = self._join if make is begin_document else self._seconds
+            self._line(orjson.dumps(make(self._devnet, about)).decode())
+
+    def _line(self, text: str) -> None:
+        try:
+            click.echo(text)
+        except BrokenPipeError:
+            # Nobody reads any more: as good as Ctrl-C, and the last lines have nowhere to go.
+            sys.stdout = None
+            self._scope.cancel()
 
 
-def _line(watch: Watch, chaos: Chaos | None, seconds: float) -> str:
-    running = sum(s.condition is Condition.RUNNING for s in watch.sights.values())
-    finals = ",".join(str(watch.sights[name].final) for name in sorted(watch.sights))
-    trouble = f" chaos={chaos.latest!r}" if chaos else ""
-    return (
-        f"up={seconds:.0f}s running={running} final={watch.final} finals={finals} "
-        f"tx/s={watch.rate():.0f} disagreements={len(watch.disagreements)}{trouble}"
-    )
+def join_command(plan: DevnetPlan) -> str:
+    """Return what to type into another terminal, so that one more node follows the chain."""
+    program = Path(sys.argv[0])
+    if program.name != "loopin":
+        words = [sys.executable, "-m", "node.cli.main"]
+    elif shutil.which("loopin") == str(program):
+        words = ["loopin"]
+    else:
+        words = [str(program.absolute())]
+    ports = ["--port", "0", "--rpc-port", "0", "--no-prometheus"]
+    return shlex.join([*words, "node", "--chain", str(plan.spec_file.absolute()), "--tmp", *ports])
+
+
+@contextmanager
+def _endings_interrupt() -> Iterator[None]:
+    """Treat every signal that asks to end like Ctrl-C, until trio takes over and afterwards."""
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        raise KeyboardInterrupt(number)
+
+    before = {number: signal.signal(number, interrupt) for number in _ENDINGS[1:]}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -25,6 +25,7 @@ from node.cli.keys_given import (
     read_secret,
     unlock,
 )
+from node.cli.lazy import LazyGroup
 from node.cli.output import Output, json_option, pass_output
 from node.rpc.json_types import JsonObject
 from primitives.account_file import NONCE_BYTES, SALT_BYTES, encode_account_file
@@ -79,7 +80,13 @@ secret_file_option = click.option(
 )
 
 
-@click.group()
+_LAZY = {
+    "export-journal": "node.cli.key_journal:export_journal",
+    "import-journal": "node.cli.key_journal:import_journal",
+}
+
+
+@click.group(cls=LazyGroup, lazy=_LAZY)
 def key() -> None:
     """Make, import, look at and use keys.
 

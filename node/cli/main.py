@@ -43,6 +43,9 @@ EXIT_NO_NODE = 4
 EXIT_INTERRUPTED = 130
 
 
+_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
 class _Commands(click.Group):
     """Imports a command when it is used, so that ``loopin --help`` is quick."""
 
@@ -61,7 +64,7 @@ class _Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, context_settings=_SETTINGS)
 @click.version_option(VERSION, prog_name="loopin")
 def loopin() -> None:
     """LooPIN: a blockchain for decentralized computing.

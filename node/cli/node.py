@@ -1,11 +1,11 @@
 """``loopin node``: run a node."""
 
 import logging
+import os
 import re
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,12 @@ from typing import Any
 import click
 import trio
 
-from genesis.presets import DEV_NAMES, dev_session_seeds, dev_spec, local_spec
-from genesis.spec import ChainSpec, load_spec
+from genesis.presets import DEV_NAMES, dev_session_seeds
+from genesis.spec import ChainSpec
+from node.cli.chain_verify import parse_checkpoint
+from node.cli.failures import only_reason
+from node.cli.specs import find_spec
+from node.cli.sync_bar import find_view
 from node.config import (
     DEFAULT_KEEP_BLOCKS,
     DEFAULT_PORT,
@@ -24,6 +28,7 @@ from node.config import (
     NetworkConfig,
     NodeConfig,
     RpcConfig,
+    SyncWay,
 )
 from node.data_folder import DataFolder
 from node.keystore import Keystore, Role
@@ -34,7 +39,6 @@ from primitives.errors import ConfigError, DecodeError
 
 DEFAULT_BASE_PATH = Path("~/.local/share/loopin")
 LOG_FORMAT = "%(asctime)s.%(msecs)03d %(levelname)-7s %(name)s %(message)s"
-PRESETS: dict[str, Callable[[], ChainSpec]] = {"dev": dev_spec, "local": local_spec}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,10 @@ class Options:
     rpc_methods: str
     rpc_cors: str | None
     pruning: str
+    sync: str
+    checkpoint: str | None
     signature_workers: int | None
+    stop_with_stdin: bool
     log: str
 
     @property
@@ -146,9 +153,26 @@ class Options:
     help="Final blocks kept whole with their history, or archive for all.",
 )
 @click.option(
+    "--sync",
+    type=click.Choice([way.value for way in SyncWay]),
+    default=SyncWay.FULL.value,
+    show_default=True,
+    help="How a node without a chain gets it: every block, or a proven recent state.",
+)
+@click.option(
+    "--checkpoint",
+    metavar="HEIGHT:HASH",
+    help="Last block of an epoch that the chain must go through, from somebody you trust.",
+)
+@click.option(
     "--signature-workers",
     type=click.IntRange(1, 64),
     help="Processes that check signatures; by default one a processor, but one.",
+)
+@click.option(
+    "--stop-with-stdin",
+    is_flag=True,
+    help="Stop when standard input ends, as it does when the program that started the node dies.",
 )
 @click.option("--log", metavar="LEVEL", default="info", show_default=True, help="Or name=level,...")
 def node(**given: Any) -> None:  # noqa: ANN401 - one parameter an option
@@ -158,12 +182,21 @@ def node(**given: Any) -> None:  # noqa: ANN401 - one parameter an option
     """
     options = Options(**given)
     configure_logs(options.log)
-    spec = find_spec(options.chain or ("dev" if options.dev else None))
+    chain = options.chain or ("dev" if options.dev else None)
+    if chain is None:
+        raise ConfigError("which chain? Give --dev, or --chain with a chain spec file")
+    spec = find_spec(chain)
     with tempfile.TemporaryDirectory(prefix="loopin-") as scratch:
         config = _config(options, Path(scratch))
         if options.voter is not None:
             _add_dev_keys(config.base_path, spec, options.voter.capitalize())
-        trio.run(_run_until_signalled, config, spec)
+        try:
+            trio.run(_run_until_told_to_stop, config, spec, options.stop_with_stdin)
+        except BaseExceptionGroup as group:
+            reason = only_reason(group)
+            if reason is None:
+                raise
+            raise reason from None
 
 
 def _config(options: Options, scratch: Path) -> NodeConfig:
@@ -174,6 +207,8 @@ def _config(options: Options, scratch: Path) -> NodeConfig:
         name=options.name,
         is_validator=options.validator or options.voter is not None,
         keep_blocks=parse_pruning(options.pruning),
+        sync=SyncWay(options.sync),
+        checkpoint=parse_checkpoint(options.checkpoint) if options.checkpoint else None,
         signature_workers=options.signature_workers,
         # A development chain of one has nobody to talk to.
         network=None if options.dev else _network(options),
@@ -182,27 +217,34 @@ def _config(options: Options, scratch: Path) -> NodeConfig:
     )
 
 
-async def _run_until_signalled(config: NodeConfig, spec: ChainSpec) -> None:
+async def _run_until_told_to_stop(
+    config: NodeConfig,
+    spec: ChainSpec,
+    stop_with_stdin: bool,  # noqa: FBT001 - trio.run passes no keywords
+) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_run_and_stop, nursery, config, spec)
+        if stop_with_stdin:
+            nursery.start_soon(_stop_at_end_of_stdin, nursery)
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async for number in signals:
-                logging.getLogger("node").info("stopping on %s", signal.Signals(number).name)
+                logging.getLogger("node").info("stopping signal=%s", signal.Signals(number).name)
                 nursery.cancel_scope.cancel()
                 return
 
 
-async def _run_and_stop(nursery: trio.Nursery, config: NodeConfig, spec: ChainSpec) -> None:
-    await run_node(config, spec)
+async def _stop_at_end_of_stdin(nursery: trio.Nursery) -> None:
+    """Stop when the other end of the pipe is closed, as it is when that process dies."""
+    async with trio.lowlevel.FdStream(os.dup(sys.stdin.fileno())) as stdin:
+        while await stdin.receive_some():
+            pass
+    logging.getLogger("node").info("stopping reason=stdin")
     nursery.cancel_scope.cancel()
 
 
-def find_spec(chain: str | None) -> ChainSpec:
-    """Return the preset of that name, or the spec in that file. Raises: ConfigError."""
-    if chain is None:
-        raise ConfigError("which chain? Give --dev, or --chain with a chain spec file")
-    preset = PRESETS.get(chain)
-    return preset() if preset else load_spec(Path(chain))
+async def _run_and_stop(nursery: trio.Nursery, config: NodeConfig, spec: ChainSpec) -> None:
+    await run_node(config, spec, view=find_view())
+    nursery.cancel_scope.cancel()
 
 
 def parse_pruning(text: str) -> int | None:
@@ -219,6 +261,8 @@ def configure_logs(levels: str) -> None:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format=LOG_FORMAT, datefmt="%Y-%m-%d %H:%M:%S"
     )
+    # It reports the misdeeds of peers as errors of its own; p2p says what matters of them.
+    logging.getLogger("libp2p").setLevel(logging.CRITICAL)
     for part in levels.split(","):
         name, equals, level = part.rpartition("=")
         number = logging.getLevelNamesMapping().get(level.strip().upper())

@@ -90,6 +90,15 @@ class Output:
             click.echo(f"{click.style('error:', fg='red', bold=True)} {message}", err=True)
 
     @contextmanager
+    def waiting(self, for_what: str) -> Iterator[Callable[[str], None]]:
+        """Show on a terminal's stderr what is waited for; the function changes the text."""
+        if self.as_json or not sys.stderr.isatty():
+            yield lambda _: None
+            return
+        with Console(stderr=True).status(escape(for_what)) as status:
+            yield lambda text: status.update(escape(text))
+
+    @contextmanager
     def progress(self, what: str, total: int | None = None) -> Iterator[Bar]:
         """Show a bar on stderr while something long goes on; nothing without a terminal."""
         is_hidden = self.as_json or not sys.stderr.isatty()

@@ -106,10 +106,12 @@ def fetch_proof(client: NodeClient, key: StorageKey, block: Digest) -> ReadProof
 
     Raises: BadAnswer if the node has no such block; InvalidProof, WrongValue if it lies.
     """
+    # The proof first: a node can prove the latest few blocks only, and has the rest for longer.
+    proof = client.read_proof(key, block)
     known = client.find_header(block)
     if known is None:
         raise BadAnswer(f"the node has no block {hex_of(block)}")
-    value, proof = client.storage(key, block), client.read_proof(key, block)
+    value = client.storage(key, block)
     read = ReadProof(known.header.encode(), key, value, proof)
     verify_read(block, read)
     return read

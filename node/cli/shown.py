@@ -6,11 +6,11 @@ import orjson
 
 from node.cli.amounts import format_amount
 from node.cli.times import shown_time
-from node.client.addresses import Ss58Addresses
 from node.client.answers import read_amount, read_bytes, read_list, read_object, read_text
 from node.client.errors import BadAnswer
 from node.client.node_client import KnownHeader, NodeClient, hex_of
 from node.client.wallet import extrinsic_hash
+from node.rpc.addresses import Ss58Addresses
 from node.rpc.json_types import Json, JsonObject
 from node.rpc.plain_json import plain_to_json
 from primitives.block import IMMORTAL, Extrinsic, Header

@@ -60,7 +60,7 @@ class Moved:
 
 
 @click.command(epilog="Example: loopin account transfer --from //Alice --to //Bob 1.5")
-@click.argument("amount", required=False)
+@click.argument("amounts", metavar="[AMOUNT]", nargs=-1)
 @click.option("--from", "from_uri", metavar="//NAME", help="A development key that pays.")
 @click.option(
     "--from-file",
@@ -72,7 +72,7 @@ class Moved:
     type=click.Path(dir_okay=False, path_type=Path),
     help="File with the password of the account file.",
 )
-@click.option("--to", required=True, metavar="ACCOUNT", help="Address, or //NAME, that is paid.")
+@click.option("--to", metavar="ACCOUNT", help="Address, or //NAME, that is paid.")
 @click.option("--all", "everything", is_flag=True, help="Move everything instead of an AMOUNT.")
 @click.option("--keep-alive", is_flag=True, help="Refuse to empty the paying account.")
 @click.option("--tip", default="0", show_default=True, help="Paid to the block's author, in LOOP.")
@@ -92,11 +92,11 @@ class Moved:
 def transfer(  # noqa: PLR0913 - one parameter an option
     output: Output,
     *,
-    amount: str | None,
+    amounts: tuple[str, ...],
     from_uri: str | None,
     from_file: Path | None,
     password_file: Path | None,
-    to: str,
+    to: str | None,
     everything: bool,
     keep_alive: bool,
     tip: str,
@@ -106,15 +106,20 @@ def transfer(  # noqa: PLR0913 - one parameter an option
     no_wait: bool,
     url: str,
 ) -> None:
-    """Send an AMOUNT of tokens, such as 1.5, and wait until the transfer is final."""
+    """Send tokens, and wait until that is final.
+
+    AMOUNT is in whole tokens with a decimal point, such as 1.5.
+    """
     if (from_uri is None) == (from_file is None):
         raise click.UsageError("who pays? give --from //NAME or --from-file FILE")
-    if (amount is None) != everything:
-        raise click.UsageError("how much? give an AMOUNT, such as 1.5, or --all")
+    if to is None:
+        raise click.UsageError("who is paid? give --to ACCOUNT, an address or //NAME")
+    if len(amounts) != (0 if everything else 1):
+        raise click.UsageError("how much? give one AMOUNT, such as 1.5, or --all")
     with connect(url) as client:
         token = client.token
         recipient = account_given(to, token.ss58_prefix)
-        units = None if amount is None else parse_amount(amount, token.decimals, token.symbol)
+        units = None if everything else parse_amount(amounts[0], token.decimals, token.symbol)
         paid_tip = parse_amount(tip, token.decimals, token.symbol)
         _require_chain(client, genesis, from_file)
         pair = _key_pair(from_uri, from_file, password_file)
@@ -185,8 +190,8 @@ class _Sender:
         if has < needed:
             moved = "" if units is None else f"{self._amount(units)} and "
             raise NotEnough(
-                f"{self._address(self._parties.sender)} has {self._amount(has)}, and {moved}"
-                f"the fee of {self._amount(fee + tip)} are {self._amount(needed)}"
+                f"{self._address(self._parties.sender)} has {self._amount(has)}; this takes "
+                f"{moved}{self._amount(fee + tip)} as fee: nothing was sent"
             )
 
     def submit(self, extrinsic: bytes) -> None:
@@ -201,14 +206,15 @@ class _Sender:
         """Follow the extrinsic until it is final, and print its receipt."""
         in_block: str | None = None
         final: Digest | None = None
-        for kind, detail in submit_and_follow(self._client, extrinsic):
-            if kind == "inBlock":
-                in_block = detail
-                self._output.note(f"in block {detail}")
-            elif kind == "retracted":
-                self._output.note(f"block {detail} was given up; waiting for another")
-            elif kind == "finalized":
-                final = Digest(bytes.fromhex(detail[2:]))
+        with self._output.waiting("waiting for a block") as say:
+            for kind, detail in submit_and_follow(self._client, extrinsic):
+                if kind == "inBlock":
+                    in_block = detail
+                    say(f"in block {detail:.18}…, waiting for it to be final")
+                elif kind == "retracted":
+                    say(f"block {detail:.18}… was given up, waiting for another")
+                elif kind == "finalized":
+                    final = Digest(bytes.fromhex(detail[2:]))
         assert final is not None, "the last status is finalized"
         inclusion = find_inclusion(self._client, extrinsic, final)
         moved = self._moved(inclusion)
@@ -267,7 +273,7 @@ class _Sender:
             for item in moved
         ]
         if inclusion.header.author == self._parties.sender:
-            sender += " (it made the block, and got its part of the fee back)"
+            sender += " (as the block's author it got part of the fee)"
         block = f"{hex_of(inclusion.block)} (block {inclusion.header.height})"
         return {
             "extrinsic": hex_of(extrinsic_hash(extrinsic)),

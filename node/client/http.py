@@ -45,16 +45,28 @@ class HttpClient:
 
         Raises: as ``call``, for the first that fails.
         """
+        results = self.try_many(calls)
+        for result in results:
+            if isinstance(result, CallRefused):
+                raise result
+        return [result for result in results if not isinstance(result, CallRefused)]
+
+    def try_many(self, calls: Sequence[tuple[str, Sequence[Json]]]) -> list[Json | CallRefused]:
+        """Return what came of each of several calls made in one batch, in their order.
+
+        Raises: NodeUnreachable, ConnectionLost, BadAnswer; CallRefused for the whole batch.
+        """
         if not calls:
             return []
         requests = [_request(method, given, at) for at, (method, given) in enumerate(calls)]
         answers = self._post(orjson.dumps(requests))
-        if isinstance(answer := answers, dict):
-            return [result_of("batch", answer)]
+        if isinstance(answers, dict):
+            # A batch that is refused as a whole gets one response.
+            result_of("batch", answers)
         if not isinstance(answers, list) or len(answers) != len(calls):
-            raise BadAnswer("the answer to a batch has another length than the batch")
+            raise BadAnswer("the answer to a batch is not one response a call")
         by_id = {item.get("id"): item for item in answers if isinstance(item, dict)}
-        return [result_of(method, by_id.get(at)) for at, (method, _) in enumerate(calls)]
+        return [_outcome_of(method, by_id.get(at)) for at, (method, _) in enumerate(calls)]
 
     def close(self) -> None:
         """Close the connection; a later call opens it again."""
@@ -89,6 +101,9 @@ class HttpClient:
         if len(data) > ANSWER_BYTES_MAX:
             self._connection.close()
             raise BadAnswer(f"the answer is longer than {ANSWER_BYTES_MAX} bytes")
+        if response.length:
+            self._connection.close()
+            raise ConnectionLost(f"{self.endpoint.url} stopped in the middle")
         return self._parsed(response.status, data)
 
     def _send(self, body: bytes) -> http.client.HTTPResponse:
@@ -139,6 +154,13 @@ def result_of(method: str, answer: Json) -> Json:
     if "result" not in answer:
         raise BadAnswer(f"the answer to {method} has neither result nor error")
     return answer["result"]
+
+
+def _outcome_of(method: str, answer: Json) -> Json | CallRefused:
+    try:
+        return result_of(method, answer)
+    except CallRefused as refused:
+        return refused
 
 
 def _request(method: str, parameters: Sequence[Json], number: int) -> Json:

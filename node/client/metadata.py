@@ -124,16 +124,16 @@ def _storage_item(module: str, value: Json) -> StorageItem:
 def _description(value: Json, depth: int = 0) -> Description:
     """Return the description of a type, its parts checked as far as they are read here."""
     item = dict(read_object(value, "a type"))
-    read_text(item.get("type"), "a type's name")
+    item["type"] = read_text(item.get("type"), "a type's name")
     if depth == DEPTH_MAX:
         raise BadAnswer("a type is nested too deeply")
     inner = item.get("of")
-    if isinstance(inner, list):
-        item["of"] = [_description(part, depth + 1) for part in inner]
-    elif inner is not None:
+    if item["type"] in ("list", "option") or isinstance(inner, dict):
         item["of"] = _description(inner, depth + 1)
-    if "fields" in item:
-        fields = read_list(item["fields"], "a struct's fields")
+    elif item["type"] == "tuple" or inner is not None:
+        item["of"] = [_description(part, depth + 1) for part in read_list(inner, "a tuple's types")]
+    if item["type"] == "struct" or "fields" in item:
+        fields = read_list(item.get("fields"), "a struct's fields")
         item["fields"] = [_description(field, depth + 1) for field in fields]
         for field in fields:
             read_text(read_object(field, "a field").get("name"), "a field's name")

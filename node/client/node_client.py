@@ -21,8 +21,8 @@ from node.client.answers import (
     read_text,
 )
 from node.client.endpoint import Endpoint
-from node.client.errors import BadAnswer
-from node.client.http import HttpClient
+from node.client.errors import BadAnswer, CallRefused
+from node.client.http import TIMEOUT, HttpClient
 from node.client.metadata import Metadata
 from node.client.websocket import Subscription
 from node.rpc.json_types import Json
@@ -67,9 +67,10 @@ class KnownHeader:
 class NodeClient:
     """One node, asked over HTTP; subscriptions open a connection of their own."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, timeout: float = TIMEOUT) -> None:
+        """``timeout`` is in seconds, for each answer."""
         self.endpoint = endpoint
-        self._http = HttpClient(endpoint)
+        self._http = HttpClient(endpoint, timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -254,6 +255,12 @@ class NodeClient:
         """Offer an extrinsic to the mempool; return its hash."""
         answer = self.call("author_submitExtrinsic", hex_of(extrinsic))
         return read_digest(answer, "the extrinsic's hash")
+
+    def submit_many(self, extrinsics: Sequence[bytes]) -> list[CallRefused | None]:
+        """Offer extrinsics in one batch; return for each why it was refused, or None."""
+        calls = [("author_submitExtrinsic", (hex_of(extrinsic),)) for extrinsic in extrinsics]
+        results = self._http.try_many(calls)
+        return [item if isinstance(item, CallRefused) else None for item in results]
 
     def _known_header(self, answer: Json, block: Digest | None) -> KnownHeader:
         header = read_header(answer, self.token.ss58_prefix)

@@ -4,6 +4,7 @@ import secrets
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from genesis.presets import DEV_BOND, DEV_NAMES, build_spec, dev_account
@@ -11,10 +12,14 @@ from genesis.spec import ChainSpec, Member
 from node.data_folder import DataFolder
 from node.keystore import Keystore, Role
 from p2p.identity import format_address, peer_address, peer_id_of_key
+from primitives.crypto import KeyPair
+from primitives.derivation import derive_key_pair
 from primitives.errors import ConfigError
 from primitives.types import AccountId, Balance, Digest, Millis, PublicKey
 
 NODES_MAX = 32
+PORT_MAX = 65_535
+PAYERS = 64
 LOOPBACK = "127.0.0.1"
 SPEC_FILE = "chain.json"
 
@@ -30,6 +35,7 @@ class NodePlan:
     name: str
     folder: Path
     port: int
+    """At which peers find it."""
     rpc_port: int
     prometheus_port: int
     is_validator: bool
@@ -91,14 +97,19 @@ def make_plan(
         _node_plan(folder, name, base_port + 3 * index, is_validator=index < validators)
         for index, name in enumerate(names)
     )
-    for node in nodes:
-        _require_free(node.port)
-        _require_free(node.rpc_port)
-        _require_free(node.prometheus_port)
+    if nodes[-1].prometheus_port > PORT_MAX:
+        raise ConfigError(f"the ports end at {PORT_MAX}: choose a lower --base-port")
+    _require_free([p for n in nodes for p in (n.port, n.rpc_port, n.prometheus_port)])
     spec = _make_spec(nodes[:validators], nodes[validators:], block_interval, genesis_time)
     spec_file = folder / SPEC_FILE
     spec_file.write_text(spec.to_json())
     return DevnetPlan(spec, spec_file, nodes)
+
+
+@cache
+def payers() -> tuple[KeyPair, ...]:
+    """Return the keys of the accounts from which the busy client of every devnet pays."""
+    return tuple(derive_key_pair(f"//Payer//{number}") for number in range(PAYERS))
 
 
 def _make_spec(
@@ -124,7 +135,11 @@ def _make_spec(
         name=f"LooPIN devnet of {len(voters)}",
         chain_type="local",
         validators=members,
-        endowed=[*(dev_account(name) for name in DEV_NAMES), *(m.account for m in members)],
+        endowed=[
+            *(dev_account(name) for name in DEV_NAMES),
+            *(m.account for m in members),
+            *(AccountId(pair.public) for pair in payers()),
+        ],
         genesis_time=genesis_time,
         randomness=Digest(secrets.token_bytes(32)),
         block_interval=block_interval,
@@ -155,10 +170,20 @@ def _make_keys(node: NodePlan, chain_id: str) -> tuple[PublicKey, PublicKey, Pub
     return consensus, vrf, peer
 
 
-def _require_free(port: int) -> None:
+def _require_free(ports: Sequence[int]) -> None:
+    taken = [port for port in ports if not _is_free(port)]
+    if taken:
+        raise PortTaken(
+            f"port {taken[0]} is in use (of {ports[0]} to {ports[-1]}, {len(taken)} are): another "
+            "devnet may run here; stop it, or choose another --base-port"
+        )
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
-        except OSError as error:
-            raise PortTaken(f"port {port} is in use: choose another --base-port") from error
+        except OSError:
+            return False
+    return True

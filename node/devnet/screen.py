@@ -1,66 +1,116 @@
 """The one screen of a devnet."""
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from node.devnet.chaos import Chaos
-from node.devnet.plan import DevnetPlan
+from node.devnet.devnet import Devnet
+from node.devnet.plan import NodePlan
 from node.devnet.processes import Condition
-from node.devnet.watch import Watch
+from node.devnet.report import shown_millis
+from node.devnet.watch import Sight
 
 _COLOURS = {
+    Condition.NEW: "dim",
     Condition.RUNNING: "green",
     Condition.PAUSED: "yellow",
     Condition.KILLED: "yellow",
-    Condition.FAILED: "red",
+    Condition.FAILED: "bold red",
 }
+_LEFT = ("node", "process")
+_COLUMNS = (
+    *_LEFT, "height", "final", "view", "peers", "tx/s", "p50", "p99",
+    "cpu%", "MiB", "rpc",
+)  # fmt: skip
 
 
-def draw(plan: DevnetPlan, watch: Watch, chaos: Chaos | None, seconds: float) -> Group:
+def introduction(devnet: Devnet, join: str) -> str:
+    """Return what is said once; ``join`` is the command with which another node joins.
+
+    It is printed as it is: lines that the terminal wraps, and nobody else, can be pasted whole.
+    """
+    folder = devnet.plan.spec_file.parent
+    return (
+        f"{devnet.plan.spec.name}: starting {len(devnet.nodes)} nodes\n"
+        f"logs: {folder}/*/{devnet.plan.nodes[0].log.name}\n"
+        f"Ctrl-C ends it. To join with one more node, in another terminal:\n\n  {join}\n"
+    )
+
+
+def draw(devnet: Devnet, seconds: float) -> RenderableType:
     """Return the screen as it is now."""
-    lines: list[Text | Table] = [
-        Text.assemble(
-            (plan.spec.name, "bold"),
-            f"   up {seconds:.0f} s   final {watch.final}   ",
-            f"{watch.rate():.0f} tx/s   {watch.extrinsics} transactions",
-        ),
-        _table(plan, watch),
-        _agreement(watch),
-    ]
-    if chaos is not None:
-        lines.append(Text(f"chaos: {chaos.troubles} troubles, now {chaos.latest}"))
-    ports = "--port 0 --rpc-port 0 --no-prometheus"
-    lines.append(Text(f"join:  loopin node --chain {plan.spec_file} --tmp {ports}"))
-    lines.append(Text("logs:  in each node's folder, node.log        Ctrl-C ends all", "dim"))
-    return Group(*lines)
+    watch = devnet.watch
+    return Group(
+        _headline(devnet, seconds),
+        _table(devnet),
+        *([_load(devnet)] if devnet.load else []),
+        *([_chaos(devnet)] if devnet.chaos else []),
+        _agreement(devnet),
+        Text(f"finality of the last minute  p50 {shown_millis(watch.finality(0.5))} ms, "
+             f"p99 {shown_millis(watch.finality(0.99))} ms, from a block's first sight on a node"),
+    )  # fmt: skip
 
 
-def _table(plan: DevnetPlan, watch: Watch) -> Table:
-    table = Table(header_style="bold cyan")
-    for column in ("node", "process", "height", "final", "view", "epoch", "peers", "rpc", "p2p"):
-        table.add_column(column, justify="left" if column in {"node", "process"} else "right")
-    for node in plan.nodes:
-        sight = watch.sights.get(node.name)
-        if sight is None:
-            table.add_row(node.name, "starting")
-            continue
-        state = sight.condition.value
-        if sight.condition is Condition.RUNNING and not sight.is_answering:
-            state = "silent"
-        numbers = (sight.best, sight.final, sight.view, sight.epoch, sight.peers)
-        table.add_row(
-            node.name,
-            Text(state, _COLOURS[sight.condition]),
-            *(str(number) for number in numbers),
-            str(node.rpc_port),
-            str(node.port),
-        )
+def _headline(devnet: Devnet, seconds: float) -> Text:
+    watch = devnet.watch
+    epoch = max(sight.epoch for sight in watch.sights.values())
+    return Text.assemble(
+        (devnet.plan.spec.name, "bold"),
+        f"   {devnet.phase}   {seconds:.0f} s   final {watch.final}   epoch {epoch}   ",
+        (f"{watch.extrinsics_per_second:.0f} tx/s", "bold"),
+        f"   {watch.chain.extrinsics} transactions",
+    )
+
+
+def _table(devnet: Devnet) -> Table:
+    table = Table(
+        header_style="bold cyan underline", box=None, pad_edge=False, padding=(0, 1, 0, 0)
+    )
+    for column in _COLUMNS:
+        table.add_column(column, justify="left" if column in _LEFT else "right", no_wrap=True)
+    for node in devnet.nodes:
+        table.add_row(*_row(node.plan, devnet.watch.sights[node.plan.name]))
     return table
 
 
-def _agreement(watch: Watch) -> Text:
-    if not watch.disagreements:
-        return Text("all final blocks agree", "green")
-    first = watch.disagreements[0]
-    return Text(f"DISAGREEMENT at height {first.height}: {first.one} and {first.other}", "bold red")
+def _row(plan: NodePlan, sight: Sight) -> list[RenderableType]:
+    state, colour = sight.condition.value, _COLOURS[sight.condition]
+    if sight.condition is Condition.RUNNING and not sight.is_answering:
+        state, colour = ("silent" if sight.best else "starting"), "yellow"
+    return [
+        plan.name,
+        Text(state, colour),
+        str(sight.best),
+        str(sight.final),
+        str(sight.view),
+        str(sight.peers),
+        f"{sight.extrinsics_per_second:.0f}",
+        shown_millis(sight.finality_p50),
+        shown_millis(sight.finality_p99),
+        f"{sight.cpu_percent:.0f}",
+        f"{sight.resident_bytes / (1 << 20):.0f}",
+        str(plan.rpc_port),
+    ]
+
+
+def _load(devnet: Devnet) -> Text:
+    load = devnet.load
+    assert load is not None
+    words = f"load   {load.rate} tx/s wanted, {load.accepted} accepted, {load.refused} refused"
+    missed = f"   {load.latest_refusal}" if load.latest_refusal else ""
+    return Text.assemble(words, (missed, "dim"), no_wrap=True, overflow="ellipsis")
+
+
+def _chaos(devnet: Devnet) -> Text:
+    chaos = devnet.chaos
+    assert chaos is not None
+    return Text(f"chaos  {chaos.troubles} troubles so far   now: {chaos.status}")
+
+
+def _agreement(devnet: Devnet) -> Text:
+    problems = devnet.problems()
+    if problems:
+        return Text(problems[0], "bold red")
+    if not devnet.watch.final:
+        return Text("no final block yet", "yellow")
+    return Text("all nodes agree on all final blocks", "green")

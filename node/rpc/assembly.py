@@ -1,6 +1,6 @@
 """All of the RPC put together over one node."""
 
-from node.client.addresses import Ss58Addresses
+from node.rpc.addresses import Ss58Addresses
 from node.rpc.backend import NodeBackend
 from node.rpc.dispatcher import Dispatcher
 from node.rpc.json_codecs import JsonCodecs
@@ -8,6 +8,7 @@ from node.rpc.json_types import JsonObject
 from node.rpc.limits import Limits
 from node.rpc.namespaces.author import Author
 from node.rpc.namespaces.chain import Chain
+from node.rpc.namespaces.consensus import Consensus
 from node.rpc.namespaces.history import History
 from node.rpc.namespaces.payment import Payment
 from node.rpc.namespaces.rpc import Rpc
@@ -35,6 +36,7 @@ def build_dispatcher(backend: NodeBackend, limits: Limits | None = None) -> Disp
         Author(backend, renderer),
         Payment(backend),
         History(backend, addresses),
+        Consensus(backend),
         Rpc(lambda: dispatcher.served, backend.node_version),
     )
     dispatcher = Dispatcher(namespaces, codecs, limits)

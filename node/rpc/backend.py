@@ -25,6 +25,7 @@ from primitives.types import (
     PublicKey,
     SpecVersion,
     StorageKey,
+    View,
     Weight,
 )
 
@@ -275,6 +276,27 @@ class HistoryBackend(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class EvidenceInfo:
+    """Two contradicting messages of one validator."""
+
+    offence: str
+    epoch: Epoch
+    view: View
+    signer: int
+    """Position in the epoch's power table."""
+    evidence: bytes
+    """The canonical encoding, as an offence is reported with it."""
+
+
+class ConsensusBackend(Protocol):
+    """What the node has seen of the validators' agreement."""
+
+    def evidence(self) -> Sequence[EvidenceInfo]:
+        """Return the evidence that has not been reported yet, oldest first."""
+        ...
+
+
 class NodeBackend(
     SystemBackend,
     BlocksBackend,
@@ -282,6 +304,7 @@ class NodeBackend(
     AuthorBackend,
     PaymentBackend,
     HistoryBackend,
+    ConsensusBackend,
     Protocol,
 ):
     """All of the node."""

@@ -29,7 +29,7 @@ def plain_to_json(plain: Plain, kind: Description, addresses: AddressFormat) -> 
         ):
             pairs = zip(plain, inner, strict=True)
             return [plain_to_json(item, part, addresses) for item, part in pairs]
-        case "struct", list() | tuple():
+        case "struct", (list() | tuple()) if len(plain) == len(kind["fields"]):
             return fields_to_json(plain, kind["fields"], addresses)
     return _untyped(plain)
 

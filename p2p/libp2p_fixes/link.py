@@ -6,6 +6,8 @@
   stream is known. ``Sip`` lets only ``NEGOTIATION_BYTES_MAX`` through.
 * *reset and crash read as an end*: neither can be told from a proper end here, so everything above
   prefixes lengths and says when it is done.
+
+Waits for libp2p/py-libp2p issues 572 (limits) and 1270 (window frames). Links: docs/network.md.
 """
 
 import trio

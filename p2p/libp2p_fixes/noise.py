@@ -2,7 +2,7 @@
 
 *No gate on peer ids*: libp2p filters by network address only. Here the Noise handshake itself ends
 with the question whether this peer may enter through this listener, before any multiplexer or
-stream exists for it.
+stream exists for it. No upstream issue asks for such a gate yet.
 """
 
 from libp2p.abc import IRawConnection, ISecureConn

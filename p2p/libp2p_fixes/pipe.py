@@ -11,6 +11,9 @@ Also mended here:
   chooses. A pipe counts what is read until ``upgraded()`` and gives up at ``HANDSHAKE_BYTES_MAX``.
 * *hundred pieces*: ``libp2p.io.utils.read_exactly`` gives up when a message comes in more than a
   hundred reads, as 64 KiB do over a link with small segments. ``read(n)`` here returns n bytes.
+
+Waits for libp2p/py-libp2p issue 572 (limits); for the stuck ``close`` and the hundred pieces there
+is none yet. Links: docs/network.md.
 """
 
 from collections.abc import Callable

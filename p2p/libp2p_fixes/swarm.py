@@ -13,6 +13,10 @@
   when a public one is known and tries at most two. ``dial`` opens the socket itself.
 * *new_stream picks any connection, also a stale one, or dials*: ``Link.open_stream`` (``link.py``)
   is asked of one connection.
+
+Waits for libp2p/py-libp2p issues 417 (exceptions), 572 (limits), 1451 (dialing and the connector)
+and 606 (the port is shared on purpose); for plaintext by default and the places that are never
+given back there is none yet. Links: docs/network.md.
 """
 
 import logging

@@ -18,6 +18,9 @@ What the stock multiplexer of py-libp2p 0.8.1 does, and what this one does inste
 
 ``MuxerMultistream`` ignores the class that is given in ``muxer_opt`` and makes its own ``Yamux``:
 ``install`` puts this class in its place.
+
+Waits for libp2p/py-libp2p issues 572 (limits), 1270 (windows) and 1285 (slots); for the deadlock,
+cancelled writes and the ignored ``muxer_opt`` there is none yet. Links: docs/network.md.
 """
 
 import logging

@@ -160,8 +160,9 @@ async def open_a_channel_twice(here: Scene) -> None:
 
 async def flood_with_requests(here: Scene) -> None:
     async def ask() -> None:
-        with suppress(BaseLibp2pError, ConnectionLost, NegotiationFailed):
-            while True:
+        while not here.link.is_closed:
+            # One exchange may fail on a busy machine; the attack goes on.
+            with suppress(BaseLibp2pError, ConnectionLost, NegotiationFailed):
                 stream = await here.link.open_stream(BLOCKS_PROTOCOL)
                 await stream.write(encode_frame(b"x"))
                 await stream.finish()

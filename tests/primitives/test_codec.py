@@ -32,6 +32,7 @@ from primitives.codec import (
     decode,
     decode_trusted,
     encode,
+    encode_listed,
     fixed,
     listing,
     optional,
@@ -411,3 +412,10 @@ def test_descriptions_are_json() -> None:
 
     for describe in codecs:
         assert json.loads(json.dumps(describe())) == describe()
+
+
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 255, 256, 65_535, 65_536])
+def test_array_of_encoded_items_is_the_array_encoded(count: int) -> None:
+    items: list[Plain] = [number % 300 for number in range(count)]
+
+    assert encode_listed([encode(item) for item in items]) == encode(items)

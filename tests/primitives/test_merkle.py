@@ -1,12 +1,14 @@
 """Merkle trees against a recursive reference, and proofs against every way to bend them."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from primitives import merkle
 from primitives.crypto import Purpose, keyed_hash
 from primitives.errors import DecodeError
 from primitives.merkle import (
@@ -235,3 +237,18 @@ def test_a_tree_of_many_leaves_proves_a_few_of_them() -> None:
 
     assert len(proof) < 5 * 16
     verify_leaves(tree.root, {i: leaves[i] for i in indices}, proof, size=50_001)
+
+
+@given(st.lists(st.binary(max_size=4), max_size=40), st.integers(1, 9))
+def test_root_in_slices_is_the_root(leaves: list[bytes], slice_leaves: int) -> None:
+    found: list[Digest] = []
+
+    def compute() -> Iterator[None]:
+        found.append((yield from merkle.merkle_root_in_slices(leaves)))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(merkle, "SLICE_LEAVES", slice_leaves)
+        yields = sum(1 for _ in compute())
+
+    assert found == [merkle_root(leaves)]
+    assert yields >= len(leaves) // slice_leaves

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chain.slices import run_slices
 from primitives.block import EXTRINSIC_BYTES_MAX
 from primitives.codec import ACCOUNT, U8, U64, Codec, OutOfRange, Plain, TooLarge, WrongType, text
 from primitives.types import (
@@ -118,7 +119,7 @@ def test_a_default_is_stored_as_absence() -> None:
     shop.total.set(0)
     shop.stock["nut"] = 5
 
-    writes = shop.context.overlay.effective_writes()
+    writes, _ = run_slices(shop.context.overlay.changes())
     assert writes == {b"shop.stock:\xa3nut": None, b"shop.total": None}
     assert (shop.total.get(), shop.stock["nut"]) == (0, 5)
 
@@ -131,7 +132,7 @@ def test_deleting_gives_the_default_back() -> None:
     del shop.stock["bolt"]
 
     assert shop.stock["nut"] == 5
-    assert shop.context.overlay.effective_writes() == {}
+    assert run_slices(shop.context.overlay.changes()) == ({}, {})
 
 
 def test_no_value_outside_its_type_is_written() -> None:

@@ -1,12 +1,27 @@
 """The overlay against a plain dictionary with copies for transactions."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from chain.slices import run_slices
 from runtime.overlay import DictState, Overlay
+
+
+@contextmanager
+def transaction(overlay: Overlay) -> Iterator[None]:
+    """Keep the writes of a ``with`` block unless an exception leaves it."""
+    mark = overlay.open_transaction()
+    try:
+        yield
+    except KeyError:
+        overlay.close_transaction(mark, keep=False)
+        raise
+    overlay.close_transaction(mark, keep=True)
+
 
 BELOW = {b"a": b"1", b"ab": b"2", b"b": b"3", b"c:1": b"4"}
 keys = st.sampled_from([b"a", b"ab", b"abc", b"b", b"c:1", b"c:2", b"d"])
@@ -61,12 +76,13 @@ class OverlayBesideDict(RuleBasedStateMachine):
 
     @invariant()
     def the_writes_lead_to_the_model(self) -> None:
-        writes = self.overlay.effective_writes()
+        writes, replaced = run_slices(self.overlay.changes())
         state = DictState(BELOW)
         state.apply(writes)
         assert state.values == self.model
         assert list(writes) == sorted(writes)
         assert all(BELOW.get(key) != value for key, value in writes.items())
+        assert replaced == {key: BELOW.get(key) for key in writes}
 
 
 OverlayBesideDict.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
@@ -76,9 +92,9 @@ test_the_overlay_behaves_as_a_dictionary = OverlayBesideDict.TestCase
 def test_an_exception_undoes_its_transaction_and_none_around_it() -> None:
     overlay = Overlay(DictState())
 
-    with overlay.transaction():
+    with transaction(overlay):
         overlay.put(b"outer", b"1")
-        with suppress(KeyError), overlay.transaction():
+        with suppress(KeyError), transaction(overlay):
             overlay.put(b"outer", b"2")
             overlay.put(b"inner", b"3")
             raise KeyError
@@ -89,8 +105,8 @@ def test_an_exception_undoes_its_transaction_and_none_around_it() -> None:
 def test_a_kept_transaction_is_undone_with_the_one_around_it() -> None:
     overlay = Overlay(DictState({b"x": b"0"}))
 
-    with suppress(KeyError), overlay.transaction():
-        with overlay.transaction():
+    with suppress(KeyError), transaction(overlay):
+        with transaction(overlay):
             overlay.delete(b"x")
             overlay.put(b"y", b"1")
         raise KeyError
@@ -107,7 +123,7 @@ def test_writing_what_is_there_already_changes_nothing() -> None:
     overlay.put(b"new", b"1")
     overlay.delete(b"new")
 
-    assert overlay.effective_writes() == {}
+    assert run_slices(overlay.changes()) == ({}, {})
 
 
 def test_each_key_is_read_from_below_once() -> None:
@@ -123,6 +139,6 @@ def test_each_key_is_read_from_below_once() -> None:
         overlay.get(b"x")
         overlay.get(b"missing")
     overlay.put(b"x", b"1")
-    overlay.effective_writes()
+    run_slices(overlay.changes())
 
     assert asked == [b"x", b"missing"]

@@ -43,7 +43,7 @@ class BlockView:
 class FinalizationView:
     block: Digest
     certificate: bytes
-    """Encoded; docs/rpc.md says how to check it."""
+    """Encoded; docs/consensus.md says how to check it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,13 @@
 // Talks to a node as a wallet does, over both of polkadot.js's providers, and prints what it got.
 //
-//   node polkadot_provider.mjs ws://127.0.0.1:9944 http://127.0.0.1:9944
+//   node polkadot_provider.mjs ws://127.0.0.1:9944 http://127.0.0.1:9944 EXTRINSIC
 //
 // Between two subscriptions it asks for `system_name` twenty times, so that answers and
 // notifications mix on one connection.
 
 import { HttpProvider, WsProvider } from '@polkadot/rpc-provider';
 
-const [wsUrl, httpUrl] = process.argv.slice(2);
+const [wsUrl, httpUrl, extrinsic] = process.argv.slice(2);
 const seen = {};
 
 async function errorOf (promise) {
@@ -50,7 +50,7 @@ seen.unsubscribed = await ws.unsubscribe(
 const finals = await take(ws, 'chain_finalizedHead', 'chain_subscribeFinalizedHeads', [], 1);
 seen.final = finals.values[0].number;
 const updates = await take(
-  ws, 'author_extrinsicUpdate', 'author_submitAndWatchExtrinsic', ['0x01'], 3
+  ws, 'author_extrinsicUpdate', 'author_submitAndWatchExtrinsic', [extrinsic], 3
 );
 seen.updates = updates.values;
 await ws.disconnect();

@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -38,15 +38,24 @@ def quick_spec(name: str = "Alice") -> ChainSpec:
 
 
 @contextmanager
-def running_node(base_path: Path, spec: ChainSpec) -> Iterator[str]:
-    """Run a validator of ``spec`` in another thread; give the address of its RPC."""
+def running_node(base_path: Path, spec: ChainSpec, **changes: Any) -> Iterator[str]:
+    """Run a validator of ``spec`` in another thread; give the address of its RPC.
+
+    ``changes`` are fields of its ``NodeConfig``.
+    """
     seeds = dev_session_seeds("Alice")
     keystore = Keystore(DataFolder(base_path, spec.id).keystore)
     for role, seed in zip(Role, (seeds.consensus, seeds.vrf, seeds.peer), strict=True):
         keystore.save(role, seed)
     config = NodeConfig(
-        base_path, "test", is_validator=True, signature_workers=1, rpc=RpcConfig(port=0)
+        base_path,
+        "test",
+        is_validator=True,
+        keep_blocks=None,
+        signature_workers=1,
+        rpc=RpcConfig(port=0),
     )
+    config = replace(config, **changes)
     started: SimpleQueue[tuple[int, trio.lowlevel.TrioToken, trio.CancelScope] | None]
     started = SimpleQueue()
 

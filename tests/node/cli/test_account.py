@@ -192,9 +192,12 @@ def test_nonce_that_is_used_up_is_refused_with_the_reason(node_url: str) -> None
         ("--from", "//Alice", "--from-file", "x.json", "--to", "//Bob", "1"),
         ("--from", "//Alice", "--to", "//Bob"),
         ("--from", "//Alice", "--to", "//Bob", "1", "--all"),
+        ("--from", "//Alice", "1"),
+        ("--from", "//Alice", "//Bob", "1"),
+        ("--from", "//Alice", "--to", "//Bob", "1", "2"),
     ],
 )
-def test_contradictory_options_are_a_usage_error(node_url: str, arguments: tuple[str]) -> None:
+def test_contradictory_options_are_a_usage_error(node_url: str, arguments: tuple[str, ...]) -> None:
     assert transfer(node_url, *arguments).code == EXIT_USAGE
 
 

@@ -7,6 +7,7 @@ from itertools import islice
 from chain.mempool import AlreadyKnown
 from node.rpc.backend import (
     ChainProperties,
+    EvidenceInfo,
     ExtrinsicStatus,
     FeeInfo,
     Health,
@@ -237,6 +238,9 @@ class FakeNode:
 
     def has_key(self, public_key: PublicKey, key_type: str) -> bool:
         return public_key == NODE_KEY and key_type == "cons"
+
+    def evidence(self) -> Sequence[EvidenceInfo]:
+        return [EvidenceInfo("double_notarize", Epoch(3), View(5), 1, b"two votes")]
 
     async def query_fee(self, extrinsic: bytes, at: Digest | None) -> FeeInfo:
         self._require(at)

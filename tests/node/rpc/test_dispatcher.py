@@ -12,7 +12,7 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.client.addresses import Ss58Addresses
+from node.rpc.addresses import Ss58Addresses
 from node.rpc.assembly import build_dispatcher
 from node.rpc.dispatcher import BULK_LENGTH_MAX, INLINE_BYTES, Caller, Dispatcher
 from node.rpc.errors import Code

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.client.addresses import Ss58Addresses
+from node.rpc.addresses import Ss58Addresses
 from node.rpc.json_codecs import BadValue, JsonCodecs, camel_case
 from primitives.types import AccountId, Balance, Digest, Height, StorageKey
 

@@ -416,3 +416,15 @@ async def test_receipts_of_a_full_block_let_others_run_meanwhile() -> None:
 
     assert len(receipts) == 5000
     assert turns > 5
+
+
+async def test_evidence_is_listed_as_it_is_reported(dispatcher: Dispatcher) -> None:
+    assert await call(dispatcher, "consensus_evidence") == [
+        {
+            "offence": "double_notarize",
+            "epoch": 3,
+            "view": 5,
+            "signer": 1,
+            "evidence": hexed(b"two votes"),
+        }
+    ]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from node.client.addresses import Ss58Addresses
+from node.rpc.addresses import Ss58Addresses
 from node.rpc.plain_json import fields_to_json, plain_to_json
 from primitives.codec import (
     ACCOUNT,
