@@ -23,7 +23,7 @@ KIND = text(32)
 Kind = Annotated[str, KIND]
 Ppb = Annotated[int, U32]
 EvidenceBytes = Annotated[bytes, blob(EVIDENCE_BYTES_MAX)]
-_REPORT_WEIGHT = Weight(30_000_000)
+_REPORT_WEIGHT = Weight(50_000_000)
 """A slash of a validator with as many nominators as there may be, all of them elsewhere by now."""
 
 

@@ -227,7 +227,7 @@ class Rewards(Module):
         super().__init__(context)
         self.config, self.sources = config, sources
 
-    @call(0, weight=Weight(10_000_000))
+    @call(0, weight=Weight(2_000_000))
     def payout(self, _signer: Signer, validator: AccountId, epoch: Epoch) -> None:
         """Pay a validator and its nominators for an epoch; anybody may ask, once.
 

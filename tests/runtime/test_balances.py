@@ -304,3 +304,24 @@ def test_the_deposit_follows_the_chain_spec() -> None:
     assert event_names(chain.call(ALICE, "balances.transfer", NOBODY, 7)) == [
         "balances.Transferred"
     ]
+
+
+def test_held_tokens_can_come_into_being(ledger: Balances) -> None:
+    ledger.mint_held(NOBODY, REASON, Balance(3))
+
+    assert (ledger.free[NOBODY], ledger.held_for(NOBODY, REASON)) == (0, 3)
+    assert ledger.total_issuance.get() == 153
+    assert ledger.context.events == [["balances.HeldMinted", NOBODY, REASON, 3]]
+    ledger.check_invariants()
+    with pytest.raises(IssuanceOverflow):
+        ledger.mint_held(NOBODY, REASON, Balance(UINT64_MAX - 152))
+
+
+def test_what_would_be_dust_is_not_minted(ledger: Balances) -> None:
+    assert ledger.mint_keepable(NOBODY, Balance(9)) == 0
+    assert ledger.mint_keepable(NOBODY, Balance(0)) == 0
+    assert ledger.mint_keepable(NOBODY, Balance(10)) == 10
+    assert ledger.mint_keepable(NOBODY, Balance(9)) == 9
+
+    assert ledger.free[NOBODY] == 19
+    ledger.check_invariants()

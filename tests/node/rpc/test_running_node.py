@@ -20,6 +20,7 @@ from primitives.codec import ACCOUNT, AMOUNT, Plain
 from primitives.crypto import KeyPair
 from primitives.derivation import derive_key_pair
 from primitives.types import AccountId, Balance, Height, Nonce
+from runtime.session_keys import SET_KEYS_ARGUMENTS
 from tests.node.cli.running import quick_spec, running_node
 
 pytestmark = pytest.mark.slow
@@ -116,6 +117,7 @@ def test_every_method_answers_what_its_description_says(client: NodeClient) -> N
         "author_submitExtrinsic": [hex_of(signed(client, ALICE))],
         "author_submitAndWatchExtrinsic": [hex_of(signed(client, ALICE, ahead=1))],
         "author_hasKey": [bob, "consensus"],
+        "author_rotateKeys": [bob],
         "payment_queryInfo": [whole["extrinsics"][-1]],
         "chain_getBlock": [block],
         "chain_getReceipts": [block],
@@ -143,6 +145,23 @@ def test_every_method_answers_what_its_description_says(client: NodeClient) -> N
     assert len(answered) >= 40
     names: Any = client.call("rpc_methods")
     assert answered < set(names["methods"])
+
+
+def test_new_keys_of_a_node_are_taken_by_the_chain_from_their_owner_alone(
+    client: NodeClient,
+) -> None:
+    answer = str(client.call("author_rotateKeys", hex_of(ALICE.public)))
+    keys, proofs = SET_KEYS_ARGUMENTS.decode(bytes.fromhex(answer[2:]))
+    call: Plain = ["session.set_keys", list(keys.each()), list(proofs.each())]
+
+    errors = []
+    for pair in (CHARLIE, ALICE):
+        done = follow(client, signed(client, pair, call=call))
+        receipts: Any = client.call("chain_getReceipts", done[-1]["finalized"])
+        errors.append([receipt["error"] for receipt in receipts if receipt["fee"] != "0"])
+
+    assert client.call("author_hasKey", hex_of(keys.consensus), "consensus") is True
+    assert errors == [["session.InvalidKeyProof"], [None]]
 
 
 def test_each_refusal_of_an_extrinsic_has_its_code_and_reason(client: NodeClient) -> None:
