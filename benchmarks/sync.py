@@ -76,7 +76,9 @@ class Author:
         self.consensus, self.vrf = KeyPair(seeds.consensus), KeyPair(seeds.vrf)
         self.pair = derive_key_pair("//Alice")
         self.prefix = signing_prefix(genesis.hash, spec.runtime.system.spec_version)
-        self.nonce = 0
+        account = dev_account("Alice")
+        runtime = self.chain.runtime_after(self.chain.final_hash)
+        self.nonce = int(runtime.system.nonces[account])
         self.accounts = accounts
 
     def add(self, count: int) -> None:
@@ -269,13 +271,16 @@ def main() -> None:
     parser.add_argument("--accounts", type=int, default=50_000)
     parser.add_argument("--ways", default="full,snapshot")
     parser.add_argument("--limit", type=float, default=900)
+    parser.add_argument("--folder", type=Path, help="keep the chain here, or use the one there")
     given = parser.parse_args()
     spec = chain_spec(given.epoch_length)
     with tempfile.TemporaryDirectory(prefix="loopin-chain-") as name:
-        folder = Path(name)
+        folder = given.folder or Path(name)
+        folder.mkdir(exist_ok=True)
         height, root = build(folder, spec, given.blocks, given.accounts)
         keystore = Keystore(DataFolder(folder, spec.id).keystore)
-        seed = keystore.generate(Role.PEER).seed
+        known = list(keystore.folder.glob("*"))
+        seed = (keystore.only(Role.PEER) if known else keystore.generate(Role.PEER)).seed
         port = free_port()
         server = f"/ip4/127.0.0.1/tcp/{port}/p2p/{peer_id_of_seed(seed)}"
         # Nobody votes any more: the chain stays as it is while others fetch it.

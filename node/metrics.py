@@ -4,9 +4,9 @@ Most values are read from the node's parts when they are asked for, in the expor
 that nothing has to be kept up to date; the durations are observed as they happen.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sized
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import trio
 from prometheus_client import CollectorRegistry, GCCollector, Histogram, ProcessCollector
@@ -23,6 +23,7 @@ from chain.mempool import Mempool
 from node.chain_service import ChainService, NewBest
 from node.consensus_driver import ConsensusDriver
 from node.version import VERSION
+from p2p.faults import Fault
 from p2p.network import Network, NetworkStats
 from primitives.errors import ConfigError
 
@@ -48,6 +49,10 @@ class Sources:
     mempool: Mempool
     driver: ConsensusDriver
     network: Network | None
+    faults: Mapping[Fault, int] = field(default_factory=dict)
+    """How often peers were charged for what, beside what the network itself charges."""
+    evidence: Sized = ()
+    """Proofs against validators that wait to be reported."""
 
 
 class Metrics:
@@ -145,6 +150,11 @@ class Metrics:
         yield GaugeMetricFamily(
             "loopin_consensus_validators_power", "Their weight.", table.total if table else 0
         )
+        yield GaugeMetricFamily(
+            "loopin_consensus_evidence",
+            "Proofs that validators signed two things, not reported yet.",
+            len(self._sources.evidence),
+        )
 
     def _network(self, stats: NetworkStats) -> Iterator[Metric]:
         yield GaugeMetricFamily("loopin_sub_libp2p_peers_count", "Peers.", len(stats.peers))
@@ -156,6 +166,12 @@ class Metrics:
         for reason, count in stats.disconnects.items():
             ended.add_metric([reason], count)
         yield ended
+        charged = CounterMetricFamily(
+            "loopin_peer_faults", "Messages that peers were charged for.", labels=["fault"]
+        )
+        for fault in Fault:
+            charged.add_metric([fault.label], self._sources.faults.get(fault, 0))
+        yield charged
         traffic = CounterMetricFamily(
             "loopin_peer_bytes", "Bytes of a connection.", labels=["peer", "direction"]
         )

@@ -283,7 +283,7 @@ async def _run_core(core: Core, task_status: TaskStatus[int], view: ProgressView
     else:
         driver = _driver(core, NoNetwork())
     backend = _backend(core, node_network or NoPeers())
-    metrics = _metrics(core, driver, network)
+    metrics = _metrics(core, driver, network, node_network)
     sys.setswitchinterval(SWITCH_INTERVAL)
     settle()
     async with AsyncExitStack() as stack:
@@ -328,7 +328,12 @@ def _backend(core: Core, peers: Peers) -> RpcBackend:
     )
 
 
-def _metrics(core: Core, driver: ConsensusDriver, network: Network | None) -> Metrics:
+def _metrics(
+    core: Core,
+    driver: ConsensusDriver,
+    network: Network | None,
+    node_network: NodeNetwork | None,
+) -> Metrics:
     return Metrics(
         Sources(
             chain_name=core.spec.id,
@@ -337,6 +342,8 @@ def _metrics(core: Core, driver: ConsensusDriver, network: Network | None) -> Me
             mempool=core.mempool,
             driver=driver,
             network=network,
+            faults=node_network.faults if node_network else {},
+            evidence=core.evidence,
         )
     )
 

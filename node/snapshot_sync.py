@@ -177,7 +177,9 @@ class SnapshotSync:
             except LoopinError as error:
                 self._charge(peer, Fault.LYING, error)
             self._view.show("power tables", tables.epoch, epoch + 1)
-        return True
+        if not tables.has_passed_checkpoint:
+            _log.info("snapshot of epoch %d is before the checkpoint: waiting", epoch)
+        return tables.has_passed_checkpoint
 
     async def _begin(self, epoch: Epoch, offerers: Sequence[PeerId]) -> bool:
         """Get the skeleton; return whether it is proven."""

@@ -110,6 +110,8 @@ def decode_frame(data: bytes) -> Frame:
     if not isinstance(plain, list) or len(plain) != 2:
         raise WrongType("a frame is [tag, content]")
     tag, content = plain
+    if type(tag) is not int:
+        raise WrongType(f"a frame's tag is a number, not {tag!r:.20}")
     match tag:
         case Tag.EXTRINSICS:
             return _EXTRINSICS.from_plain(content)
@@ -196,9 +198,10 @@ CHUNKS_REQUEST = struct(ChunksRequest, epoch=_EPOCH, numbers=listing(U16, CHUNKS
 def split_batch(items: Sequence[bytes]) -> list[list[bytes]]:
     """Return the extrinsics in batches that keep to the limits of a frame."""
     batches: list[list[bytes]] = []
-    size = BATCH_BYTES_MAX
+    size = 0
     for item in items:
-        if size + len(item) > BATCH_BYTES_MAX or len(batches[-1]) == BATCH_EXTRINSICS_MAX:
+        is_full = size + len(item) > BATCH_BYTES_MAX
+        if not batches or is_full or len(batches[-1]) == BATCH_EXTRINSICS_MAX:
             batches.append([])
             size = 0
         batches[-1].append(item)

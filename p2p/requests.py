@@ -207,7 +207,8 @@ async def _read_request(spec: RequestSpec, stream: RequestStream) -> bytes:
                 raise BadFrame(spec.name, "more than one request")
             payload = frame
     if payload is None or decoder.held:
-        raise BadFrame(spec.name, "no request")
+        # Whoever loses interest resets its stream, and a reset reads as an end.
+        raise ConnectionLost(spec.name, "cut off before the request was whole")
     return payload
 
 

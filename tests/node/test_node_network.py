@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,8 +44,9 @@ def asked(node: TownNode) -> Counter[str]:
 
     async def on_request(peer: PeerId, name: str, payload: bytes) -> AsyncGenerator[bytes, None]:
         counted[name] += 1
-        async for answer in real(peer, name, payload):
-            yield answer
+        async with aclosing(real(peer, name, payload)) as answers:
+            async for answer in answers:
+                yield answer
 
     node.handler.on_request = on_request  # type: ignore[method-assign]
     return counted

@@ -196,8 +196,6 @@ async def test_leaving_early_resets_the_stream_and_gives_back_the_place() -> Non
 @pytest.mark.parametrize(
     "wire",
     [
-        b"",
-        b"\0\0\0\5ab",
         encode_frame(b"one") + encode_frame(b"two"),
         b"\0\0\0\0",
     ],
@@ -208,6 +206,16 @@ async def test_stream_without_exactly_one_request_is_the_peer_s_fault(wire: byte
     await here.finish()
 
     with pytest.raises(BadFrame):
+        await answer(SPEC, there, respond_thrice, no_limit)
+
+
+@pytest.mark.parametrize("wire", [b"", b"\0\0", b"\0\0\0\5ab"])
+async def test_asker_that_gives_up_half_way_is_not_to_blame(wire: bytes) -> None:
+    here, there = stream_pair()
+    await here.write(wire)
+    await here.finish()
+
+    with pytest.raises(ConnectionLost):
         await answer(SPEC, there, respond_thrice, no_limit)
 
 
