@@ -11,6 +11,7 @@ from primitives.codec import ACCOUNT, AMOUNT, DIGEST, U32, U64, Codec, tuple_of
 from primitives.power_table import POWER_TABLE
 from primitives.types import Epoch, Weight
 from runtime.runtime import Runtime
+from runtime.staking.ledger import BACKING
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,12 @@ QUERIES: Mapping[str, Query] = {
         POWER_TABLE,
         lambda runtime, epoch: runtime.session.table(Epoch(epoch)),
         "Who votes in an epoch.",
+    ),
+    "staking.backing": Query(
+        tuple_of(ACCOUNT, U64),
+        BACKING,
+        lambda runtime, of: runtime.staking.backing(of[0], Epoch(of[1])),
+        "What stood behind a validator in the table of an epoch.",
     ),
     "session.randomness": Query(
         U64,

@@ -6,6 +6,7 @@ import pytest
 
 from genesis.presets import DEV_BOND
 from primitives.types import AccountId, Balance, Epoch
+from runtime.queries import QUERIES
 from runtime.staking.ledger import Backer, Chunk, Ledger
 from runtime.staking.module import HOLD, Staking
 from tests.runtime.small_chain import ALICE, BOB, CHARLIE, DAVE, EVE, LOOP, NOBODY, event_names
@@ -239,6 +240,15 @@ def test_old_backings_are_on_record_for_as_long_as_evidence_is_taken() -> None:
     for epoch in range(chain.epoch - UNBONDING, chain.epoch + 1):
         assert chain.backing(ALICE, epoch).total == totals[epoch]
     assert len(chain.runtime.staking.past_epochs[ALICE]) <= UNBONDING + 1
+
+
+def test_anybody_may_ask_what_stood_behind_a_validator() -> None:
+    chain = with_nominators()
+    query = QUERIES["staking.backing"]
+
+    answer = query.run(chain.runtime, query.argument.encode((ALICE, chain.epoch + 1)))
+
+    assert query.answer.decode(answer) == chain.backing(ALICE, chain.epoch + 1)
 
 
 def test_a_slash_takes_the_same_share_of_everybody_to_the_base_unit() -> None:
