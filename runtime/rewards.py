@@ -252,7 +252,7 @@ class Rewards(Module):
         self._note_paid(epoch, allotment, paid)
         self.emit(ValidatorPaid(validator, epoch, paid, commission))
 
-    @call(1, weight=Weight(400_000))
+    @call(1, weight=Weight(600_000))
     def claim(self, signer: Signer, epoch: Epoch) -> None:
         """Bond the signer's reward for the compute that it proved in an epoch.
 

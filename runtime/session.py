@@ -184,7 +184,7 @@ class Session(Module):
         if not is_boundary(block.height, self.config.epoch_length):
             return
         following = Epoch(block.epoch + 1)
-        table = self._write_table(following)
+        table = self.make_table(following)
         self.randomness[following] = self.beacon.get()
         expired = following - self.tables_kept
         if expired >= 0:
@@ -205,8 +205,8 @@ class Session(Module):
             owned.update(dict.fromkeys(record.keys.each(), account))
         assert owned == dict(self.key_owners.items())
 
-    def _write_table(self, following: Epoch) -> PowerTable:
-        """Write the table of the next epoch and return it."""
+    def make_table(self, following: Epoch) -> PowerTable:
+        """Write the table of the next epoch and return it; for the boundary's hook alone."""
         ending = Epoch(following - 1)
         old = self.table(ending)
         entries = self._entries(ending)

@@ -31,7 +31,7 @@ JOIN_DELAY = 2
 
 The table of e + 1 names those who joined by the end of e - 1.
 """
-BACKING_WEIGHT = Weight(400_000)
+BACKING_WEIGHT = Weight(600_000)
 """A call that reads and writes one backing."""
 
 
