@@ -6,6 +6,8 @@ import re
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,7 +83,7 @@ class Options:
         return self.tmp or (self.dev and self.base_path is None)
 
 
-@click.command()
+@click.command(epilog="Example: loopin node --dev")
 @click.option("--dev", is_flag=True, help="A chain of one validator, //Alice, for development.")
 @click.option("--tmp", is_flag=True, help="Keep everything in a folder that is deleted at the end.")
 @click.option(
@@ -186,8 +188,8 @@ def node(**given: Any) -> None:  # noqa: ANN401 - one parameter an option
     if chain is None:
         raise ConfigError("which chain? Give --dev, or --chain with a chain spec file")
     spec = find_spec(chain)
-    with tempfile.TemporaryDirectory(prefix="loopin-") as scratch:
-        config = _config(options, Path(scratch))
+    with _base_path(options) as base_path:
+        config = _config(options, base_path)
         if options.voter is not None:
             _add_dev_keys(config.base_path, spec, options.voter.capitalize())
         try:
@@ -199,11 +201,20 @@ def node(**given: Any) -> None:  # noqa: ANN401 - one parameter an option
             raise reason from None
 
 
-def _config(options: Options, scratch: Path) -> NodeConfig:
-    base_path = (options.base_path or DEFAULT_BASE_PATH).expanduser()
+@contextmanager
+def _base_path(options: Options) -> Iterator[Path]:
+    """Give the folder of the data; one that is thrown away, if that is wanted."""
+    if not options.is_scratch:
+        yield (options.base_path or DEFAULT_BASE_PATH).expanduser()
+        return
+    with tempfile.TemporaryDirectory(prefix="loopin-") as scratch:
+        yield Path(scratch)
+
+
+def _config(options: Options, base_path: Path) -> NodeConfig:
     metrics = MetricsConfig(options.prometheus_host, options.prometheus_port)
     return NodeConfig(
-        base_path=scratch if options.is_scratch else base_path,
+        base_path=base_path,
         name=options.name,
         is_validator=options.validator or options.voter is not None,
         keep_blocks=parse_pruning(options.pruning),
