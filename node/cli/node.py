@@ -178,10 +178,7 @@ class Options:
 )
 @click.option("--log", metavar="LEVEL", default="info", show_default=True, help="Or name=level,...")
 def node(**given: Any) -> None:  # noqa: ANN401 - one parameter an option
-    """Run a node until Ctrl-C.
-
-    Example: loopin node --dev
-    """
+    """Run a node until Ctrl-C."""
     options = Options(**given)
     configure_logs(options.log)
     chain = options.chain or ("dev" if options.dev else None)
@@ -239,7 +236,9 @@ async def _run_until_told_to_stop(
             nursery.start_soon(_stop_at_end_of_stdin, nursery)
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async for number in signals:
-                logging.getLogger("node").info("stopping signal=%s", signal.Signals(number).name)
+                logging.getLogger("node").info(
+                    "event=stopping signal=%s", signal.Signals(number).name
+                )
                 nursery.cancel_scope.cancel()
                 return
 
@@ -249,7 +248,7 @@ async def _stop_at_end_of_stdin(nursery: trio.Nursery) -> None:
     async with trio.lowlevel.FdStream(os.dup(sys.stdin.fileno())) as stdin:
         while await stdin.receive_some():
             pass
-    logging.getLogger("node").info("stopping reason=stdin")
+    logging.getLogger("node").info("event=stopping signal=stdin")
     nursery.cancel_scope.cancel()
 
 
