@@ -254,7 +254,7 @@ class ConsensusDriver:
                     f"the consensus key {self.voter.consensus.public.hex()} votes on another "
                     "machine: stop that one, and bring its journal here, before you start this one"
                 )
-            _log.info("listened=%dms nobody else votes with our key", self.settings.listening)
+            _log.info("event=voting listened_ms=%d", self.settings.listening)
         await self._run_epochs(key=self.voter.consensus if self.voter else None)
 
     async def _run_epochs(self, key: KeyPair | None) -> None:
@@ -381,7 +381,7 @@ class ConsensusDriver:
                 await epoch.delivered_send.send(certificate)
                 self._end_needless(epoch)
             case Report(evidence):
-                _log.warning("equivocation=%s", evidence)
+                _log.warning("event=equivocation evidence=%r", evidence)
                 self._on_evidence(evidence)
             case Persist():
                 pass  # written already
@@ -419,7 +419,12 @@ class ConsensusDriver:
             try:
                 imported = await self._build(epoch, request)
             except NOT_TAKEN as error:
-                _log.warning("view=%d not proposed: %s, %s", request.view, error.reason, error)
+                _log.warning(
+                    "view=%d event=not_proposed reason=%s detail=%r",
+                    request.view,
+                    error.reason,
+                    str(error),
+                )
                 return
             await self.service.save_pending(imported.hash)
             epoch.inbox.put(Proposed(request.view, imported.hash))
@@ -508,7 +513,7 @@ class ConsensusDriver:
             block = await self.network.fetch(block_hash)
             missing.append(block)
             if len(missing) > FETCHED_AHEAD_MAX:
-                _log.warning("more than %d ancestors are missing; sync has to", FETCHED_AHEAD_MAX)
+                _log.warning("event=left_to_sync ancestors_missing=%d", FETCHED_AHEAD_MAX)
                 return None
             block_hash = block.header.parent_hash
         imported = chain.find_imported(block_hash)
@@ -524,10 +529,17 @@ class ConsensusDriver:
             imported = await self.service.take(block)
         except InvalidBlock as error:
             height = block.header.height
-            _log.warning("height=%d invalid block: %s, %s", height, error.reason, error)
+            _log.warning(
+                "height=%d event=invalid_block reason=%s detail=%r",
+                height,
+                error.reason,
+                str(error),
+            )
             return None
         except NOT_TAKEN as error:
-            _log.info("height=%d not taken: %s", block.header.height, error.reason)
+            _log.info(
+                "height=%d event=block_not_taken reason=%s", block.header.height, error.reason
+            )
             return None
         await self.service.save_pending(imported.hash)
         return imported
