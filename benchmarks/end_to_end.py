@@ -30,6 +30,7 @@ from genesis.spec import ChainSpec
 from node.data_folder import DataFolder
 from node.keystore import Keystore, Role
 from primitives.block import IMMORTAL, encode_signed, signing_payload, signing_prefix
+from primitives.codec import Plain
 from primitives.crypto import KeyPair, is_valid_signature
 from primitives.types import AccountId, Balance, Millis, Nonce, Signature
 
@@ -44,11 +45,11 @@ class Rpc:
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
 
-    def post(self, body: bytes) -> Any:
+    def post(self, body: bytes) -> Any:  # noqa: ANN401 - JSON
         self._connection.request("POST", "/", body, {"Content-Type": "application/json"})
         return json.loads(self._connection.getresponse().read())
 
-    def call(self, method: str, *parameters: object) -> Any:
+    def call(self, method: str, *parameters: object) -> Any:  # noqa: ANN401 - JSON
         request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters}
         answer = self.post(json.dumps(request).encode())
         if "error" in answer:
@@ -63,7 +64,7 @@ def signed_transfers(spec: ChainSpec, pairs: list[KeyPair], count: int) -> list[
     for number in range(count):
         pair = pairs[number % len(pairs)]
         recipient = pairs[(number * 7 + 1) % len(pairs)].public
-        call = ["balances.transfer", recipient, 10**9]
+        call: Plain = ["balances.transfer", recipient, 10**9]
         nonce = Nonce(number // len(pairs))
         draft = encode_signed(
             signer=AccountId(pair.public),
@@ -109,7 +110,8 @@ def running_node(
     keystore.save(Role.VRF, seeds.vrf)
     file = folder / "spec.json"
     file.write_text(spec.to_json())
-    options = ["--chain", str(file), "--base-path", str(folder), "--rpc-port", str(port), "--no-prometheus"]
+    options = ["--chain", str(file), "--base-path", str(folder), "--no-prometheus"]
+    options += ["--listen-host", "127.0.0.1", "--port", "0", "--rpc-port", str(port)]
     options += [] if workers is None else ["--signature-workers", str(workers)]
     command = [sys.executable, "-m", "node.cli.main", "node", *options, "--validator"]
     process = subprocess.Popen([*command, "--log", "warning"])
@@ -233,10 +235,15 @@ def main() -> None:
     print(f"transfers final        {options.transfers} in {seconds:.2f} s = {rate:.0f}/s")
     print(f"one core verifies      {bound:.0f}/s; ratio {rate / bound:.2f}")
     print(f"blocks                 {[size for size in sizes if size]}")
-    print(
-        f"reads meanwhile        {len(delays) / seconds:.0f}/s, p50 {percentiles[49] * 1e3:.1f} ms, "
-        f"p99 {percentiles[98] * 1e3:.1f} ms, max {max(delays) * 1e3:.1f} ms"
+    shown = ", ".join(
+        f"{name} {value * 1e3:.1f} ms"
+        for name, value in (
+            ("p50", percentiles[49]),
+            ("p99", percentiles[98]),
+            ("max", max(delays)),
+        )
     )
+    print(f"reads meanwhile        {len(delays) / seconds:.0f}/s, {shown}")
     print(f"resident memory        {memory:.0f} MiB")
 
 

@@ -140,7 +140,7 @@ def serve(ready: Connection) -> None:
     """Serve a node in memory until the process is ended; runs in a process of its own."""
 
     async def run() -> None:
-        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        listeners = list(await trio.open_tcp_listeners(0, host="127.0.0.1"))
         ready.send(listeners[0].socket.getsockname()[1])
         await build_server(FakeNode(), limits=LIMITS).serve(listeners)
 

@@ -208,7 +208,12 @@ class BlockExchange:
                     if len(parts) > len(places) or size > ANSWERS_BYTES_MAX:
                         break
         except (NetworkFault, PeerFault) as error:
-            _log.debug("extrinsics of %s from %s: %s", block_hash.hex(), peer, error.reason)
+            _log.debug(
+                "event=extrinsics_not_got block=0x%s peer=%s reason=%s",
+                block_hash.hex(),
+                peer,
+                error.reason,
+            )
             return None
         except DecodeError as error:
             self._network.report(peer, Fault.BAD_BYTES, error.reason)
@@ -226,7 +231,12 @@ class BlockExchange:
                 async for answer in answers:
                     block = Block.decode(answer)
         except (NetworkFault, PeerFault) as error:
-            _log.debug("block %s from %s: %s", block_hash.hex(), peer, error.reason)
+            _log.debug(
+                "event=block_not_got block=0x%s peer=%s reason=%s",
+                block_hash.hex(),
+                peer,
+                error.reason,
+            )
             return None
         except DecodeError as error:
             self._network.report(peer, Fault.BAD_BYTES, error.reason)

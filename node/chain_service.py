@@ -75,7 +75,9 @@ class ChainService:
             try:
                 await self.take(block)
             except (*NOT_TAKEN, InvalidBlock) as error:
-                _log.info("height=%d not restored: %s", block.header.height, error.reason)
+                _log.info(
+                    "height=%d event=not_restored reason=%s", block.header.height, error.reason
+                )
 
     async def build(self, assignment: Assignment) -> Imported:
         """Build a block from the mempool, and hold it.

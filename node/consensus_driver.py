@@ -268,7 +268,7 @@ class ConsensusDriver:
                     f"the consensus key {self._voting_elsewhere.hex()} votes on another "
                     "machine: stop that one, and bring its journal here, before you start this one"
                 )
-            _log.info("listened=%dms nobody else votes with our key", self.settings.listening)
+            _log.info("event=voting listened_ms=%d", self.settings.listening)
         await self._run_epochs(is_voting=True)
 
     async def _run_epochs(self, *, is_voting: bool) -> None:
@@ -311,7 +311,7 @@ class ConsensusDriver:
         self.voter = None if self.voters is None else self.voters.find(rules.table)
         key = self.voter.consensus if is_voting and self.voter is not None else None
         if is_voting and self.voters is not None:
-            _log.info("epoch=%d votes=%s", number, self.voter is not None)
+            _log.info("event=epoch_began epoch=%d votes=%s", number, self.voter is not None)
         root_height = Height(rules.first_height - 1)
         root = chain.final_header_at(root_height)
         config = Config(
@@ -400,7 +400,7 @@ class ConsensusDriver:
                 await epoch.delivered_send.send(certificate)
                 self._end_needless(epoch)
             case Report(evidence):
-                _log.warning("equivocation=%s", evidence)
+                _log.warning("event=equivocation evidence=%r", evidence)
                 self._on_evidence(evidence)
             case Persist():
                 pass  # written already
@@ -438,7 +438,12 @@ class ConsensusDriver:
             try:
                 imported = await self._build(epoch, request)
             except NOT_TAKEN as error:
-                _log.warning("view=%d not proposed: %s, %s", request.view, error.reason, error)
+                _log.warning(
+                    "view=%d event=not_proposed reason=%s detail=%r",
+                    request.view,
+                    error.reason,
+                    str(error),
+                )
                 return
             await self.service.save_pending(imported.hash)
             epoch.inbox.put(Proposed(request.view, imported.hash))
@@ -527,7 +532,7 @@ class ConsensusDriver:
             block = await self.network.fetch(block_hash)
             missing.append(block)
             if len(missing) > FETCHED_AHEAD_MAX:
-                _log.warning("more than %d ancestors are missing; sync has to", FETCHED_AHEAD_MAX)
+                _log.warning("event=left_to_sync ancestors_missing=%d", FETCHED_AHEAD_MAX)
                 return None
             block_hash = block.header.parent_hash
         imported = chain.find_imported(block_hash)
@@ -543,10 +548,17 @@ class ConsensusDriver:
             imported = await self.service.take(block)
         except InvalidBlock as error:
             height = block.header.height
-            _log.warning("height=%d invalid block: %s, %s", height, error.reason, error)
+            _log.warning(
+                "height=%d event=invalid_block reason=%s detail=%r",
+                height,
+                error.reason,
+                str(error),
+            )
             return None
         except NOT_TAKEN as error:
-            _log.info("height=%d not taken: %s", block.header.height, error.reason)
+            _log.info(
+                "height=%d event=block_not_taken reason=%s", block.header.height, error.reason
+            )
             return None
         await self.service.save_pending(imported.hash)
         return imported

@@ -83,7 +83,7 @@ class EvidenceFile:
             aside.replace(self.path)
         except OSError as error:
             # Lost evidence is a pity, and no reason for a validator to stop.
-            _log.warning("evidence not saved file=%s error=%s", self.path, error.strerror)
+            _log.warning("event=evidence_not_saved file=%s error=%r", self.path, error.strerror)
 
 
 class NoEvidence(LoopinError):
@@ -108,14 +108,14 @@ def _load(path: Path) -> list[Evidence]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        _log.warning("evidence not read file=%s error=%s", path, error.strerror)
+        _log.warning("event=evidence_not_read file=%s error=%r", path, error.strerror)
         return []
     try:
         pieces = [EVIDENCE.decode(piece) for piece in _FILE.decode(encoded)]
         for piece in pieces:
             _place_of(piece)
     except (DecodeError, NoEvidence) as error:
-        _log.warning("evidence damaged file=%s error=%s", path, error.reason)
+        _log.warning("event=evidence_damaged file=%s error=%s", path, error.reason)
         path.replace(path.with_suffix(".damaged"))
         return []
     return pieces

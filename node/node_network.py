@@ -4,7 +4,6 @@ Invariants: nothing that a peer sends ends this task; a fault that is the peer's
 whatever else goes wrong does not; what one peer can make this node remember is bounded.
 """
 
-import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -59,8 +58,6 @@ REQUESTS = (
 
 VOTE_CHANNEL = "vote"
 BULK_CHANNEL = "bulk"
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,14 +141,12 @@ class NodeNetwork:
         network = self.parts.network
         network.send(peer, BULK_CHANNEL, encode_status(self._status()))
         self.parts.relay.on_peer_up(peer)
-        _log.info("peer up peer=%s", peer)
 
     def on_peer_down(self, peer: PeerId, reason: str) -> None:
         """Forget a peer."""
         self.parts.relay.on_peer_down(peer)
         self.parts.exchange.on_peer_down(peer)
         self.parts.sync.on_peer_down(peer)
-        _log.info("peer down peer=%s reason=%s", peer, reason)
 
     def on_record(self, peer: PeerId, record: bytes) -> None:
         """Ignore statements: peers are bound to validators by the power table."""

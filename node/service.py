@@ -295,15 +295,17 @@ async def _run_core(core: Core, task_status: TaskStatus[int], view: ProgressView
         if network is not None and node_network is not None:
             await nursery.start(network.run)
             nursery.start_soon(node_network.run)
-            _log.info("peer=%s listening=%s", network.peer, ",".join(network.addresses))
+            _log.info(
+                "event=listening peer=%s addresses=%s", network.peer, ",".join(network.addresses)
+            )
         nursery.start_soon(driver.run)
         nursery.start_soon(collect_now_and_then)
         nursery.start_soon(metrics.run)
         _log.info(
-            "chain=%s genesis=0x%s height=%d name=%s validator=%s rpc=%s",
+            "height=%d event=started chain=%s genesis=0x%s name=%s validator=%s rpc=%s",
+            chain.final.height,
             core.spec.id,
             core.genesis.hash.hex(),
-            chain.final.height,
             core.config.name,
             core.voters is not None,
             port,
@@ -458,7 +460,7 @@ def _show(view: ProgressView, progress: Progress | None) -> None:
 def _log_final(finalized: Finalized) -> None:
     header = finalized.header
     _log.info(
-        "height=%d view=%d final=0x%s extrinsics=%d",
+        "height=%d view=%d event=final block=0x%s extrinsics=%d",
         header.height,
         header.view,
         finalized.hash.hex(),

@@ -205,7 +205,7 @@ class SignatureChecker:
                     try:
                         return await worker.check(chunk)
                     except WorkerGone as error:
-                        _log.warning("signature worker lost: %s; starting another", error)
+                        _log.warning("event=signature_worker_lost reason=%r", str(error))
                         worker = await self._replaced(worker)
             finally:
                 self._queue.give_back(worker)

@@ -65,9 +65,9 @@ async def start_from_snapshot(
         try:
             await trio.to_thread.run_sync(_make_database, database, genesis, start)
         except (DecodeError, OSError) as error:
-            _log.warning("snapshot damaged on disk, fetching what is missing: %s", error)
+            _log.warning("event=snapshot_damaged reason=%r", str(error))
             continue
-        _log.info("snapshot height=%d database made", head.height)
+        _log.info("height=%d event=snapshot_taken", head.height)
         break
     download.remove()
 
@@ -79,7 +79,7 @@ async def _fetch(config: Config, download: SnapshotDownload, view: ProgressView)
     sync.attach(network)
     async with trio.open_nursery() as nursery:
         await nursery.start(network.run)
-        _log.info("peer=%s looking for a snapshot", network.peer)
+        _log.info("event=snapshot_wanted peer=%s", network.peer)
         is_here = await sync.run()
         nursery.cancel_scope.cancel()
     view.hide()

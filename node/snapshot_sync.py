@@ -79,7 +79,7 @@ class SnapshotSync:
             if not offers and self._peers():
                 refused_since = refused_since or trio.current_time()
                 if trio.current_time() > refused_since + PATIENCE_SECONDS:
-                    _log.info("no peer has a snapshot: syncing by blocks")
+                    _log.info("event=snapshot_not_found next=blocks")
                     return False
             with trio.move_on_after(PAUSE_SECONDS):
                 await self._news.wait()
@@ -121,7 +121,7 @@ class SnapshotSync:
             return False
         download = self._download
         _log.info(
-            "snapshot height=%d chunks=%d missing=%d peers=%d",
+            "height=%d event=snapshot_fetched chunks=%d missing=%d peers=%d",
             download.header.height,
             len(download),
             len(download.missing),
@@ -178,7 +178,7 @@ class SnapshotSync:
                 self._charge(peer, Fault.LYING, error)
             self._view.show("power tables", tables.epoch, epoch + 1)
         if not tables.has_passed_checkpoint:
-            _log.info("snapshot of epoch %d is before the checkpoint: waiting", epoch)
+            _log.info("event=snapshot_too_old epoch=%d", epoch)
         return tables.has_passed_checkpoint
 
     async def _begin(self, epoch: Epoch, offerers: Sequence[PeerId]) -> bool:
@@ -270,11 +270,16 @@ class SnapshotSync:
 
     def _avoid(self, peer: PeerId, error: NetworkFault | PeerFault) -> None:
         """Leave a peer alone for a while: it is slow, gone, or has not what was asked for."""
-        _log.info("snapshot peer=%s not used: %s", peer, describe(error))
+        _log.info("event=snapshot_peer_skipped peer=%s reason=%r", peer, describe(error))
         self._note_avoided(peer)
 
     def _charge(self, peer: PeerId, fault: Fault, error: LoopinError) -> None:
-        _log.warning("snapshot peer=%s charged: %s, %s", peer, error.reason, error)
+        _log.warning(
+            "event=snapshot_peer_charged peer=%s reason=%s detail=%r",
+            peer,
+            error.reason,
+            str(error),
+        )
         self.network.report(peer, fault, f"{error.reason}: {error}")
         self._note_avoided(peer)
 

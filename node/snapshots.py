@@ -162,7 +162,9 @@ class Snapshots:
         if manifest is not None:
             seconds = trio.current_time() - began
             chunks = len(manifest.depths)
-            _log.info("snapshot height=%d chunks=%d seconds=%.1f", job.height, chunks, seconds)
+            _log.info(
+                "height=%d event=snapshot_made chunks=%d seconds=%.1f", job.height, chunks, seconds
+            )
 
     def _make_in_thread(self, job: _Job, stop: threading.Event) -> Manifest | None:
         slices = self._folder.make(job.reader, job.epoch, job.height, job.state_root)
@@ -174,7 +176,7 @@ class Snapshots:
             made: Manifest = done.value
             return made
         except (NoSnapshot, OSError) as error:
-            _log.warning("no snapshot of height %d: %s", job.height, error)
+            _log.warning("height=%d event=snapshot_failed reason=%r", job.height, str(error))
         finally:
             slices.close()
         return None

@@ -220,12 +220,17 @@ class Sync:
             self._require_checkpoint(proven)
             return proven
         except NetworkFault as error:
-            _log.info("sync peer=%s not used: %s", peer, describe(error))
+            _log.info("event=sync_peer_skipped peer=%s reason=%r", peer, describe(error))
         except PeerFault as error:
             self._network.report(peer, error.fault, describe(error))
         except (DecodeError, InvalidMessage) as error:
             self._network.report(peer, Fault.INVALID_BLOCK, f"{error.reason}: {error}")
-            _log.warning("sync peer=%s charged: %s, %s", peer, error.reason, error)
+            _log.warning(
+                "event=sync_peer_charged peer=%s reason=%s detail=%r",
+                peer,
+                error.reason,
+                str(error),
+            )
         self._plan.on_failed(peer, trio.current_time())
         return None
 
@@ -262,7 +267,9 @@ class Sync:
             raise CannotFollow(f"heights {first} to {last}: {error.reason}, {error}") from error
         except NOT_TAKEN as error:
             # Consensus has moved the chain meanwhile: ask again from where it is.
-            _log.info("sync height=%d not taken: %s", proven.end.height, error.reason)
+            _log.info(
+                "height=%d event=sync_block_not_taken reason=%s", proven.end.height, error.reason
+            )
             return False
         self._written.set()
         self._written = trio.Event()
@@ -292,7 +299,13 @@ class Sync:
         shown = self.progress
         assert shown is not None, "shown before it is logged"
         speed = shown.blocks_per_second
-        _log.info("%s height=%d of=%d speed=%.0f/s", what, shown.current, shown.highest, speed)
+        _log.info(
+            "height=%d event=%s of=%d blocks_per_second=%.0f",
+            shown.current,
+            what,
+            shown.highest,
+            speed,
+        )
 
 
 def encode_block(header: bytes, body: bytes) -> bytes:

@@ -163,7 +163,7 @@ class Host:
                 link = await accept(self._host, pipe)
             await on_link(link, hostname)
         except (ConnectionLost, trio.TooSlowError) as error:
-            log.debug("inbound refused address=%s error=%r", hostname, error)
+            log.debug("event=inbound_refused address=%s error=%r", hostname, error)
         finally:
             pipe.abort("refused")
 

@@ -231,9 +231,9 @@ class Network:
         """Charge a peer for something that only upper layers can judge; may ban it."""
         ban = self._peers.scores.charge(peer, fault, detail, trio.current_time())
         if ban is None:
-            log.info("fault peer=%s kind=%s detail=%s", peer, fault.label, detail)
+            log.info("event=fault peer=%s kind=%s detail=%r", peer, fault.label, detail)
             return
-        log.warning("ban peer=%s until=%.0f reason=%s", peer, ban.until, ban.reason)
+        log.warning("event=ban peer=%s until=%.0f reason=%r", peer, ban.until, ban.reason)
         if (session := self._sessions.get(peer)) is not None:
             session.end(Banned(ban.reason))
 
@@ -292,7 +292,7 @@ class Network:
         """Own a new connection for its whole life; say whether it was ever up."""
         if (reason := self._reason_against(link, hostname)) is not None:
             link.abort(reason)
-            log.debug("connection refused peer=%s reason=%s", link.peer, reason)
+            log.debug("event=connection_refused peer=%s reason=%r", link.peer, reason)
             return reason == DUPLICATE
         if (old := self._sessions.get(link.peer)) is not None:
             old.end(Superseded())
@@ -319,7 +319,7 @@ class Network:
         """Count the end of a session and charge the peer if it is to blame."""
         kind = failure.reason
         self._disconnects[kind] = self._disconnects.get(kind, 0) + 1
-        log.info("peer down peer=%s reason=%s", session.peer, describe(failure))
+        log.info("event=peer_down peer=%s reason=%r", session.peer, describe(failure))
         if isinstance(failure, PeerFault):
             self.report(session.peer, failure.fault, describe(failure))
 
@@ -369,7 +369,7 @@ class Network:
         self._announced[session.peer] = session
         if session.dialed is not None:
             self._peers.reached(session.peer, session.dialed)
-        log.info("peer up peer=%s address=%s", session.peer, session.hostname)
+        log.info("event=peer_up peer=%s address=%s", session.peer, session.hostname)
         self._handler.on_peer_up(session.peer)
 
     def _announce_down(self, session: Session, reason: str) -> None:
@@ -401,7 +401,7 @@ class Network:
             was_up = await self._hold(link, endpoint(address)[0], address)
             lasted = trio.current_time() - started
         except DialFailed as error:
-            log.debug("dial failed peer=%s error=%s", peer, describe(error))
+            log.debug("event=dial_failed peer=%s error=%r", peer, describe(error))
         finally:
             self._dialing.discard(peer)
         if not was_up:
@@ -430,7 +430,7 @@ class Network:
         except PeerFault as error:
             self.report(source, error.fault, describe(error))
         except NetworkFault as error:
-            log.debug("peer exchange failed peer=%s error=%s", source, describe(error))
+            log.debug("event=peer_exchange_failed peer=%s error=%r", source, describe(error))
 
     async def _tell_peers(self, asker: PeerId) -> AsyncGenerator[bytes, None]:
         for record in self._peers.tell(asker):

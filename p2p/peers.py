@@ -87,7 +87,7 @@ class Peers:
         try:
             self.book.save(self._file)
         except OSError as error:
-            log.warning("addresses not saved file=%s error=%s", self._file, error)
+            log.warning("event=addresses_not_saved file=%s error=%r", self._file, str(error))
 
     def addresses(self, peer: PeerId) -> tuple[Address, ...]:
         """Return where to look for a peer, the likeliest place first."""

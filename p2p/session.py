@@ -194,7 +194,9 @@ class Session:
             await answer(spec, stream, respond, self._deadlines.limit)
         except NetworkFault as error:
             # One exchange failed; the connection may still be fine.
-            log.debug("request not served peer=%s name=%s error=%r", self.peer, spec.name, error)
+            log.debug(
+                "event=request_not_served peer=%s name=%s error=%r", self.peer, spec.name, error
+            )
             await stream.give_up()
         finally:
             self._serving -= 1

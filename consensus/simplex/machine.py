@@ -149,17 +149,6 @@ class Simplex:
                 is_news = state is None or state.ballot.is_news(message)
                 return self._is_in_window(message.view) and is_news
 
-    def is_own_voice(self, message: Message) -> bool:
-        """Return whether our key said something that our journal does not know.
-
-        The journal was lost, or another machine runs with this key: before ``start`` a reason not
-        to start. Old words replayed by others are known, or below the floor, and are no reason.
-        """
-        if isinstance(message, Certificate | Request) or message.epoch != self.config.epoch:
-            return False
-        is_known = message.view <= self.pledges.floor or not self.pledges.is_news(message)
-        return message.signer == self.position and not is_known
-
     def buffer_sizes(self) -> dict[str, int]:
         """Return how many entries each buffer holds: for metrics, and for tests of the bounds."""
         return {

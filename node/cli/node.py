@@ -6,6 +6,8 @@ import re
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,7 +83,7 @@ class Options:
         return self.tmp or (self.dev and self.base_path is None)
 
 
-@click.command()
+@click.command(epilog="Example: loopin node --dev")
 @click.option("--dev", is_flag=True, help="A chain of one validator, //Alice, for development.")
 @click.option("--tmp", is_flag=True, help="Keep everything in a folder that is deleted at the end.")
 @click.option(
@@ -176,18 +178,15 @@ class Options:
 )
 @click.option("--log", metavar="LEVEL", default="info", show_default=True, help="Or name=level,...")
 def node(**given: Any) -> None:  # noqa: ANN401 - one parameter an option
-    """Run a node until Ctrl-C.
-
-    Example: loopin node --dev
-    """
+    """Run a node until Ctrl-C."""
     options = Options(**given)
     configure_logs(options.log)
     chain = options.chain or ("dev" if options.dev else None)
     if chain is None:
         raise ConfigError("which chain? Give --dev, or --chain with a chain spec file")
     spec = find_spec(chain)
-    with tempfile.TemporaryDirectory(prefix="loopin-") as scratch:
-        config = _config(options, Path(scratch))
+    with _base_path(options) as base_path:
+        config = _config(options, base_path)
         if options.voter is not None:
             _add_dev_keys(config.base_path, spec, options.voter.capitalize())
         try:
@@ -199,11 +198,20 @@ def node(**given: Any) -> None:  # noqa: ANN401 - one parameter an option
             raise reason from None
 
 
-def _config(options: Options, scratch: Path) -> NodeConfig:
-    base_path = (options.base_path or DEFAULT_BASE_PATH).expanduser()
+@contextmanager
+def _base_path(options: Options) -> Iterator[Path]:
+    """Give the folder of the data; one that is thrown away, if that is wanted."""
+    if not options.is_scratch:
+        yield (options.base_path or DEFAULT_BASE_PATH).expanduser()
+        return
+    with tempfile.TemporaryDirectory(prefix="loopin-") as scratch:
+        yield Path(scratch)
+
+
+def _config(options: Options, base_path: Path) -> NodeConfig:
     metrics = MetricsConfig(options.prometheus_host, options.prometheus_port)
     return NodeConfig(
-        base_path=scratch if options.is_scratch else base_path,
+        base_path=base_path,
         name=options.name,
         is_validator=options.validator or options.voter is not None,
         keep_blocks=parse_pruning(options.pruning),
@@ -228,7 +236,9 @@ async def _run_until_told_to_stop(
             nursery.start_soon(_stop_at_end_of_stdin, nursery)
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async for number in signals:
-                logging.getLogger("node").info("stopping signal=%s", signal.Signals(number).name)
+                logging.getLogger("node").info(
+                    "event=stopping signal=%s", signal.Signals(number).name
+                )
                 nursery.cancel_scope.cancel()
                 return
 
@@ -238,7 +248,7 @@ async def _stop_at_end_of_stdin(nursery: trio.Nursery) -> None:
     async with trio.lowlevel.FdStream(os.dup(sys.stdin.fileno())) as stdin:
         while await stdin.receive_some():
             pass
-    logging.getLogger("node").info("stopping reason=stdin")
+    logging.getLogger("node").info("event=stopping signal=stdin")
     nursery.cancel_scope.cancel()
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import (
@@ -38,23 +39,27 @@ class SyncBar:
                 transient=True,
                 refresh_per_second=REFRESHES_PER_SECOND,
             )
+            before = sys.stderr
             self._bars.start()
             self._task = self._bars.add_task(what, total=total)
-            self._redirect(sys.stderr)
+            # The log goes where rich puts it above the bar.
+            _redirect(before, sys.stderr)
         self._bars.update(self._task, description=what, completed=done, total=total)
 
     def hide(self) -> None:
         """Take the bar away, until the next ``show``."""
         if self._bars is not None:
+            before = sys.stderr
             self._bars.stop()
             self._bars = None
-            self._redirect(sys.stderr)
+            _redirect(before, sys.stderr)
 
-    def _redirect(self, stream: object) -> None:
-        """Let the log go where rich puts it above the bar, or where it went before."""
-        for handler in logging.getLogger().handlers:
-            if isinstance(handler, logging.StreamHandler):
-                handler.setStream(stream)
+
+def _redirect(before: TextIO, after: TextIO) -> None:
+    """Let what the log writes to one stream go to another."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream is before:
+            handler.setStream(after)
 
 
 def find_view() -> ProgressView:

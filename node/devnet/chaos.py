@@ -84,7 +84,13 @@ class Chaos:
         name = victim.plan.name
         self.troubles += 1
         self._now[name] = f"{kind} {name} for {seconds:.0f} s"
-        _log.info("trouble=%d kind=%s node=%s seconds=%.1f", self.troubles, kind, name, seconds)
+        _log.info(
+            "event=trouble number=%d kind=%s node=%s seconds=%.1f",
+            self.troubles,
+            kind,
+            name,
+            seconds,
+        )
         try:
             if kind == "kill":
                 await victim.kill()

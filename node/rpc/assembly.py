@@ -18,8 +18,6 @@ from node.rpc.rendering import Renderer
 from node.rpc.transport.access import Access
 from node.rpc.transport.server import RpcServer
 
-ADDRESSES_KEPT = 4096
-
 
 def build_dispatcher(backend: NodeBackend, limits: Limits | None = None) -> Dispatcher:
     """Return the dispatcher of every namespace."""

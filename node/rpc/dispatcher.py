@@ -268,7 +268,7 @@ class Dispatcher:
             case LoopinError():
                 told = RpcError(Code.SERVER_ERROR, f"{error.reason}: {error}")
             case _:
-                _log.error("rpc_method_failed method=%s", call.method.name, exc_info=error)
+                _log.error("event=rpc_method_failed method=%s", call.method.name, exc_info=error)
                 told = RpcError(Code.INTERNAL_ERROR)
         return b"" if call.is_notification else _failure(call.identity, told)
 

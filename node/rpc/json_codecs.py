@@ -50,7 +50,6 @@ LIST_LENGTH_MAX = 1024
 """Elements of a list that is a parameter."""
 TEXT_LENGTH_MAX = 1024
 """Characters of a text that is a parameter."""
-_SHOWN = 40
 
 
 class BadValue(LoopinError):

@@ -61,9 +61,6 @@ class Link:
         """Close the socket now; the first reason is kept."""
         self.pipe.abort(reason)
 
-    def why_closed(self) -> str:
-        return self.pipe.abort_reason or "closed by the peer"
-
     async def open_stream(self, protocol: str) -> "Stream":
         """Open a stream and agree on its protocol; the caller sets the deadline.
 

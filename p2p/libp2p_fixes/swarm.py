@@ -122,7 +122,7 @@ def _guarded(host: BasicHost, serve: Serve) -> Callable[[INetStream], Awaitable[
             assert isinstance(muxed, FirmYamux)
             await serve(muxed, str(agreed), stream)
         except Exception as error:  # noqa: BLE001  libp2p's nursery must never see one
-            log.debug("inbound stream failed peer=%s error=%r", raw.muxed_conn.peer_id, error)
+            log.debug("event=inbound_stream_failed peer=%s error=%r", raw.muxed_conn.peer_id, error)
             await stream.give_up()
 
     return handle

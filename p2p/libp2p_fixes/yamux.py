@@ -81,7 +81,7 @@ class FirmYamux(Yamux):
         try:
             await super().start()
         except Exception:
-            log.debug("yamux ended peer=%s", self.peer_id, exc_info=True)
+            log.debug("event=yamux_ended peer=%s", self.peer_id, exc_info=True)
             self.kill("multiplexer failed")
             self.event_started.set()
 

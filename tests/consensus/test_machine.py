@@ -394,22 +394,6 @@ def test_requests_to_the_application_name_heights() -> None:
     assert judged == [RequestVerification(proposal(0, 1, A), Height(101))]
 
 
-def test_only_unknown_words_of_the_own_key_betray_a_double() -> None:
-    target = machine(3, (finalization(2, A), nullify(3, 3)))
-
-    assert target.is_own_voice(nullify(3, 4))
-    assert target.is_own_voice(notarize(3, 3, A))
-    for harmless in (
-        nullify(3, 3),
-        notarize(3, 2, B),
-        nullify(1, 4),
-        nullify(3, 4, Epoch(EPOCH + 1)),
-        notarization(4, A),
-        Request(EPOCH, View(1), View(2)),
-    ):
-        assert not target.is_own_voice(harmless)
-
-
 def test_nobody_reports_itself() -> None:
     target = started(3)
 

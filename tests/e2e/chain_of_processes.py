@@ -1,5 +1,6 @@
 """Real nodes as processes on loopback, for tests that kill them."""
 
+import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -106,8 +107,12 @@ async def running_chain(
 
 
 def free_ports(count: int) -> int:
-    """Return the first of ``count`` neighbouring ports that nobody uses now."""
-    for first in range(31_000, 60_000, count):
+    """Return the first of ``count`` neighbouring ports that nobody uses now.
+
+    Each test process looks elsewhere first, so that two do not find the same ones.
+    """
+    start = 31_000 + os.getpid() * 97 % 20_000
+    for first in range(start, 60_000, count):
         if all(_is_free(port) for port in range(first, first + count)):
             return first
     raise AssertionError("no free ports")

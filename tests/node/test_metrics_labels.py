@@ -100,7 +100,7 @@ async def test_scrape_of_a_busy_node_is_whole_and_only_grows(tmp_path: Path) -> 
         seen: list[float] = []
 
         async def scrape(url: str) -> None:
-            for _ in range(15):
+            while len(seen) < 10 or seen[-1] < seen[0] + 3:
                 text = await trio.to_thread.run_sync(lambda: urlopen(url, timeout=10).read())
                 families = {f.name: f for f in text_string_to_metric_families(text.decode())}
                 assert len(families) > 15
@@ -113,7 +113,6 @@ async def test_scrape_of_a_busy_node_is_whole_and_only_grows(tmp_path: Path) -> 
                 nursery.cancel_scope.cancel()
 
     assert seen == sorted(seen)
-    assert seen[-1] > seen[0]
     node.close()
 
 

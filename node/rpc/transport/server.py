@@ -93,7 +93,8 @@ class RpcServer:
                         await send_last_word(stream, self.limits, refusal(full))
                         await say_goodbye(stream)
                 except* ClientGone as gone:
-                    _log.debug("rpc_client_gone address=%s reason=%r", address, gone.exceptions)
+                    reasons = gone.exceptions
+                    _log.debug("event=rpc_client_gone address=%s reason=%r", address, reasons)
 
     def callers(self, address: str) -> tuple[Caller, Caller]:
         """Return who calls from an address: directly, and through a proxy there."""

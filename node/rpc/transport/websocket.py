@@ -266,7 +266,7 @@ class WebSocketSession:
         await self._outlet.send(data)
 
     async def _hang_up(self, code: int, reason: str) -> None:
-        _log.info("rpc_websocket_closed code=%d reason=%r", code, reason)
+        _log.info("event=rpc_websocket_closed code=%d reason=%r", code, reason)
         await self._send(CloseConnection(code=code, reason=reason[:100]))
 
     def require_room(self) -> None:
