@@ -3,12 +3,14 @@
     python -m benchmarks.sync --blocks 20000
 
 One validator's chain is built in process, without waiting for its interval: every fourth block
-has transfers. A node process serves it; another one starts with nothing and syncs over real p2p,
-first by executing every block, then by a snapshot of the newest finished epoch and the blocks after it.
-Both must end at the state root of the chain. Server and client share the machine.
+has 20 transfers. A node process serves it; another one starts with nothing and syncs over real
+p2p, by executing every block, and by a snapshot of the newest finished epoch and the blocks after
+it. Both must end at the state root of the chain. Server and client share the machine; the times
+count from the start of the client's process to the moment its RPC shows the last block as final.
 """
 
 import argparse
+import dataclasses
 import http.client
 import json
 import os
@@ -28,6 +30,7 @@ from chain.blockchain import Blockchain, Imported
 from chain.builder import Assignment, build_block
 from chain.slices import run_slices
 from chain.snapshot_folder import SnapshotFolder
+from chain.store import Store
 from consensus.simplex.messages import CERTIFICATE, Certificate, Finalize, Kind, message_bytes
 from genesis.build import build_genesis
 from genesis.presets import build_spec, dev_account, dev_member, dev_session_seeds
@@ -59,6 +62,7 @@ from runtime.session import epoch_of
 TRANSFERS_EVERY = 4
 """Blocks from one with transfers to the next."""
 TRANSFERS = 20
+CLIENT_LOG = "warning,node.sync=info,node.snapshot_sync=info,node.snapshot_start=info"
 KEEP_BLOCKS = 100_000
 """The serving node has to hold every block."""
 
@@ -101,7 +105,8 @@ class Author:
         made = kept.make(self.store.pinned(), header.epoch, header.height, header.state_root)
         manifest = run_slices(made)
         seconds = time.perf_counter() - began
-        print(f"snapshot of block {header.height}: {len(manifest.depths)} chunks in {seconds:.1f} s")
+        chunks = len(manifest.depths)
+        print(f"snapshot of block {header.height}: {chunks} chunks in {seconds:.1f} s")
 
     def _build(self, parent: Digest) -> Imported:
         header = self.chain.header(parent)
@@ -161,6 +166,7 @@ class Author:
 class Result:
     way: str
     seconds: float
+    cpu_seconds: float
     height: int
     state_root: str
     bytes_on_disk: int
@@ -168,8 +174,6 @@ class Result:
 
 def chain_spec(epoch_length: int) -> ChainSpec:
     """Return the spec of a chain that //Alice makes alone and others follow."""
-    import dataclasses
-
     spec = build_spec(
         id="sync",
         name="Sync benchmark",
@@ -192,10 +196,19 @@ def build(folder: Path, spec: ChainSpec, blocks: int, accounts: int) -> tuple[in
         if author.chain.final.height in (boundary, blocks) and boundary + length > blocks:
             author.make_snapshot(folder)
     seconds = time.perf_counter() - began
-    print(f"built    {blocks} blocks in {seconds:.1f} s, {len(author.chain.tree.tree)} keys in the state")
+    keys = len(author.chain.tree.tree)
+    print(f"built    {blocks} blocks in {seconds:.1f} s, {keys} keys in the state")
     root = author.chain.final.state_root.hex()
     author.store.close()
     return blocks, root
+
+
+def block_bytes(folder: Path, spec: ChainSpec, height: int) -> int:
+    """Return how many bytes the blocks of the chain have together."""
+    with Store.open(DataFolder(folder, spec.id).database) as store:
+        heights = (Height(number) for number in range(1, height + 1))
+        reads = store.reads
+        return sum(len(reads.header_at(at)) + len(reads.body_at(at)) for at in heights)
 
 
 def free_port() -> int:
@@ -205,7 +218,7 @@ def free_port() -> int:
         return port
 
 
-def call(port: int, method: str, *parameters: object) -> Any:
+def call(port: int, method: str, *parameters: object) -> Any:  # noqa: ANN401  JSON
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": parameters})
     connection.request("POST", "/", body, {"Content-Type": "application/json"})
@@ -253,15 +266,16 @@ def sync(way: str, spec: ChainSpec, server: str, height: int, limit: float) -> R
     """Let a new node reach ``height``; return how long it took from its start."""
     with tempfile.TemporaryDirectory(prefix="loopin-sync-") as name:
         folder = Path(name)
-        began = time.perf_counter()
+        began, cpu_before = time.perf_counter(), sum(os.times()[2:4])
         options = ["--port", str(free_port()), "--bootnodes", server, "--pruning", str(KEEP_BLOCKS)]
         options += ["--sync", way] if way != "full" else []
-        with running(folder, spec, *options, log="warning,node.sync=info,node.snapshot_sync=info,node.snapshot_start=info") as port:
+        with running(folder, spec, *options, log=CLIENT_LOG) as port:
             seconds = wait_height(port, height, limit) - began
             header = call(port, "chain_getHeader", call(port, "chain_getFinalizedHead"))
+        cpu = sum(os.times()[2:4]) - cpu_before
         database = DataFolder(folder, spec.id).database
         size = sum(item.stat().st_size for item in database.iterdir())
-        return Result(way, seconds, header["number"], header["stateRoot"][2:], size)
+        return Result(way, seconds, cpu, header["number"], header["stateRoot"][2:], size)
 
 
 def main() -> None:
@@ -278,6 +292,7 @@ def main() -> None:
         folder = given.folder or Path(name)
         folder.mkdir(exist_ok=True)
         height, root = build(folder, spec, given.blocks, given.accounts)
+        body_bytes = block_bytes(folder, spec, height)
         keystore = Keystore(DataFolder(folder, spec.id).keystore)
         known = list(keystore.folder.glob("*"))
         seed = (keystore.only(Role.PEER) if known else keystore.generate(Role.PEER)).seed
@@ -289,10 +304,12 @@ def main() -> None:
             wait_height(rpc, height, 120)
             for way in given.ways.split(","):
                 result = sync(way, spec, server, height, given.limit)
+                served = body_bytes if way == "full" else 0
                 same = "equal" if result.state_root == root else "DIFFERENT"
                 print(
-                    f"{way:8} {result.seconds:6.1f} s from start, "
+                    f"{way:8} {result.seconds:6.1f} s from start, {result.cpu_seconds:.1f} s CPU, "
                     f"{result.height / result.seconds:7.0f} blocks/s, "
+                    f"{served / 1e6 / result.seconds:.2f} MB/s of blocks, "
                     f"{result.bytes_on_disk / 1e6:6.1f} MB on disk, state root {same}"
                 )
                 if result.state_root != root:

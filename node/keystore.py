@@ -10,7 +10,6 @@ import os
 import re
 import secrets
 import stat
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -42,15 +41,6 @@ class KeyNotSaved(ConfigError):
 
 class KeyMissing(ConfigError):
     """The keystore lacks a key that the node needs."""
-
-
-@dataclass(frozen=True, slots=True)
-class SessionKeys:
-    """The public keys that a validator registers."""
-
-    consensus: PublicKey
-    vrf: PublicKey
-    peer: PublicKey
 
 
 class Keystore:

@@ -275,14 +275,22 @@ async def _start_from_snapshot(
 async def _run_core(core: Core, task_status: TaskStatus[int], view: ProgressView) -> None:
     service, chain = core.service, core.service.chain
     service.on_new_best.append(core.watch.on_new_best)
-    service.on_final += [core.watch.on_final, _log_final]
+    service.on_final.append(core.watch.on_final)
     network: Network | None = None
     node_network: NodeNetwork | None = None
     if core.config.network is not None:
         network, node_network, driver = _networked(core, core.config.network, view)
     else:
         driver = _driver(core, NoNetwork())
-    backend = _backend(core, node_network or NoPeers())
+    peers: Peers = node_network or NoPeers()
+
+    def log_final(finalized: Finalized) -> None:
+        # Who catches up has its rate in the log instead.
+        if peers.sync_state() is None:
+            _log_final(finalized)
+
+    service.on_final.append(log_final)
+    backend = _backend(core, peers)
     metrics = _metrics(core, driver, network, node_network)
     sys.setswitchinterval(SWITCH_INTERVAL)
     settle()

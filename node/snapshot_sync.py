@@ -193,7 +193,8 @@ class SnapshotSync:
                 manifest = MANIFEST.decode(answers[0])
                 if manifest.epoch != epoch:
                     raise BadSkeleton(f"epoch {manifest.epoch} instead of {epoch}")
-                self._download.begin(manifest)
+                # It looks through what an earlier start has left, which may be a lot.
+                await trio.to_thread.run_sync(self._download.begin, manifest)
             except UnknownBoundary:
                 return False
             except DecodeError as error:

@@ -77,10 +77,6 @@ class Output:
         if not self.as_json:
             click.echo(click.style(text, dim=True), err=True)
 
-    def warn(self, text: str) -> None:
-        """Tell everybody on stderr of a danger."""
-        click.echo(f"{click.style('warning:', fg='yellow', bold=True)} {text}", err=True)
-
     def fail(self, reason: str, message: str) -> None:
         """Tell why the command failed: on stderr, with ``--json`` on stdout."""
         if self.as_json:

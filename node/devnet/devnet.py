@@ -74,6 +74,7 @@ class Devnet:
                 f"not every node has final block {target}, {CALM_PATIENCE_SECONDS:.0f} s after the "
                 "chaos"
             )
+        self.phase = "running"
 
     def problems(self) -> list[str]:
         """Return everything that a chain must not do and this one did."""

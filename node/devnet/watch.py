@@ -20,6 +20,8 @@ RATE_SECONDS = 10.0
 FINALITY_WINDOW_SECONDS = 60.0
 STALL_SECONDS = 30.0
 """Without a final block though enough validators run: more than any view or restart takes."""
+START_SECONDS = 120.0
+"""Until the first final block: on a busy machine the nodes take turns to start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +220,7 @@ class Watch:
         if 3 * running <= 2 * len(voters):
             self._expected_since = now
         since = max(self._expected_since, self._progress_at)
-        if now - since > STALL_SECONDS and not self._is_stalled:
+        patience = STALL_SECONDS if self.final else START_SECONDS
+        if now - since > patience and not self._is_stalled:
             self._is_stalled = True
             self.stalls += 1

@@ -403,7 +403,7 @@ def test_missing_record_that_the_schema_promises_is_corruption(tmp_path: Path) -
 def test_genesis_larger_than_one_batch_is_written_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chain.store.GENESIS_BATCH_WRITES", 5)
+    monkeypatch.setattr("chain.store.BATCH_WRITES_MAX", 5)
     store, chain = filled(tmp_path / "db", 0)
 
     with store:

@@ -24,6 +24,7 @@ from primitives.block import Block, Header
 from primitives.types import Digest, Epoch, Height, Millis, Weight
 from tests.chain.certified_chains import checkpoint_at, grow
 from tests.chain.small_chains import SmallChain, small_spec
+from tests.node.small_nodes import SmallNode
 from tests.node.sync_nodes import HIGHEST, Lie, SyncNode, hub, peer_of, refuse, running
 from tests.node.town import determined
 
@@ -342,3 +343,31 @@ async def test_prunes_as_it_catches_up(
     assert reads.pruned_below == BLOCKS + 1 - 7
     with new.small.chain.store.snapshot() as reader:
         assert check_store(reader, lambda _: None) == []
+
+
+async def test_consensus_leaves_epochs_behind_as_sync_passes_them(
+    server: SyncNode, tmp_path: Path, clock: trio.testing.MockClock
+) -> None:
+    follower = SmallNode.open(tmp_path / "follower", spec(), name=None)
+    chain = follower.small.chain
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(follower.driver.run)
+        await trio.testing.wait_all_tasks_blocked()
+        assert follower.driver.epoch == 0
+        certificate = b""
+        while chain.final.height < BLOCKS:
+            request = wire.RangeRequest(Height(chain.final.height + 1), 64)
+            payload = wire.RANGE_REQUEST.encode(request)
+            items = [FINAL_BLOCK.decode(each) for each in server.sync.answer_range(payload)]
+            blocks = [Block.decode(item.block) for item in items]
+            certificate = items[-1].certificate
+            await follower.service.take_final(blocks, certificate)
+        # Of all the epochs' ends the machine hears of none, only of the newest final block.
+        follower.driver.offer(CERTIFICATE.decode(certificate))
+        await trio.sleep(1)
+
+        assert follower.driver.epoch == BLOCKS // EPOCH
+        assert follower.driver.view > chain.final.view
+        nursery.cancel_scope.cancel()
+    follower.close()

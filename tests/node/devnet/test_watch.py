@@ -2,7 +2,7 @@ import trio
 from trio.testing import MockClock
 
 from node.devnet.processes import Condition
-from node.devnet.watch import STALL_SECONDS, Look, Watch
+from node.devnet.watch import STALL_SECONDS, START_SECONDS, Look, Watch
 from tests.node.devnet.fake_nodes import FakeNode, FakeObserver, look_at
 
 
@@ -54,6 +54,18 @@ async def test_a_chain_that_stands_still_is_a_stall_once(autojump_clock: MockClo
 
     await watched(stage, 2 * STALL_SECONDS)
 
+    assert stage.watch.stalls == 1
+
+
+async def test_a_chain_that_never_begins_is_a_stall_after_a_longer_while(
+    autojump_clock: MockClock,
+) -> None:
+    stage = Stage()
+
+    await watched(stage, START_SECONDS - 1)
+    assert stage.watch.stalls == 0
+
+    await watched(stage, START_SECONDS + 2)
     assert stage.watch.stalls == 1
 
 
