@@ -121,7 +121,7 @@ class SnapshotSync:
             return False
         download = self._download
         _log.info(
-            "height=%d event=snapshot_fetched chunks=%d missing=%d peers=%d",
+            "height=%d event=snapshot_chosen chunks=%d missing=%d peers=%d",
             download.header.height,
             len(download),
             len(download.missing),
