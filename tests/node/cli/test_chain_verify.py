@@ -22,7 +22,7 @@ def short_spec() -> ChainSpec:
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with running_node(tmp_path_factory.mktemp("node"), short_spec()) as address:
-        watched = invoke("chain", "watch", "--count", 2 * EPOCH + 1, "--url", address)
+        watched = invoke("chain", "watch", "--count", 3 * EPOCH + 1, "--url", address)
         assert watched.code == 0
         yield address
 
