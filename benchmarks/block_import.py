@@ -27,8 +27,8 @@ from chain.store import Store
 from genesis.build import build_genesis
 from genesis.presets import build_spec, dev_member, dev_session_seeds
 from genesis.spec import ChainSpec
+from node.chain_database import genesis_record
 from node.extrinsic_intake import FinalizedJudge
-from node.service import genesis_record
 from node.signature_worker import is_signed
 from primitives.beacon import vrf_input
 from primitives.block import IMMORTAL, Block, encode_signed, signing_payload, signing_prefix

@@ -35,9 +35,9 @@ from consensus.simplex.messages import CERTIFICATE, Certificate, Finalize, Kind,
 from genesis.build import build_genesis
 from genesis.presets import build_spec, dev_account, dev_member, dev_session_seeds
 from genesis.spec import ChainSpec
+from node.chain_database import open_store
 from node.data_folder import DataFolder
 from node.keystore import Keystore, Role
-from node.service import open_store
 from node.wire import SNAPSHOTS_KEPT
 from p2p.identity import peer_id_of_seed
 from primitives.beacon import vrf_input

@@ -10,7 +10,7 @@ view names it; at any time the machine is that of the epoch above the last final
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -57,12 +57,12 @@ from node.chain_service import NOT_TAKEN, ChainService
 from node.inbox import Inbox
 from node.journal_file import JournalFile
 from node.own_voice import OwnVoice
+from node.voters import Voter, Voters
 from primitives.beacon import vrf_input
 from primitives.block import Block
-from primitives.crypto import KeyPair
 from primitives.errors import ConfigError, InvalidBlock
 from primitives.power_table import PowerTable
-from primitives.types import AccountId, Digest, Epoch, Height, Millis, PublicKey, View
+from primitives.types import Digest, Epoch, Height, Millis, PublicKey, View
 from primitives.vrf import prove, verify
 
 HEARD_MAX = 2048
@@ -113,25 +113,6 @@ class NoNetwork:
         """Wait for ever: nobody answers."""
         await trio.sleep_forever()
         raise AssertionError(block)
-
-
-@dataclass(frozen=True, slots=True)
-class Voter:
-    """As whom the node votes."""
-
-    account: AccountId
-    consensus: KeyPair
-    vrf: KeyPair
-
-
-class Voters(Protocol):
-    """Whose keys the node holds; they change from epoch to epoch."""
-
-    def find(self, table: PowerTable) -> Voter | None:
-        """Return as whom the node votes under an epoch's table. Raises: ConfigError."""
-
-    def consensus_keys(self) -> Sequence[PublicKey]:
-        """Return every key that the node may vote with, in this epoch or another."""
 
 
 @dataclass(frozen=True, slots=True)

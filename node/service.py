@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 
 import trio
@@ -20,16 +19,15 @@ from chain.blockchain import Blockchain, Finalized
 from chain.handover import TableChain
 from chain.mempool import Mempool
 from chain.snapshot_folder import SnapshotFolder
-from chain.store import Store, StoreMissing
-from chain.store_schema import FinalizedBlock
 from consensus.simplex.config import Timing
 from genesis.build import Genesis, build_genesis
 from genesis.spec import ChainSpec
 from node.block_exchange import BlockExchange
+from node.chain_database import genesis_record, open_store
 from node.chain_service import ChainService
 from node.collector import collect_now_and_then, settle
 from node.config import NetworkConfig, NodeConfig, SyncWay
-from node.consensus_driver import ConsensusDriver, NoNetwork, Settings, Voter
+from node.consensus_driver import ConsensusDriver, NoNetwork, Settings
 from node.consensus_driver import Network as DriverNetwork
 from node.data_folder import DataFolder
 from node.evidence import EvidenceFile
@@ -37,7 +35,7 @@ from node.extrinsic_intake import ExtrinsicIntake, FinalizedJudge
 from node.extrinsic_relay import ExtrinsicRelay
 from node.extrinsic_watch import ExtrinsicWatch
 from node.journal_file import JournalFile
-from node.keystore import KeyMissing, Keystore, Role
+from node.keystore import Keystore, Role
 from node.metrics import Metrics, Sources
 from node.node_network import REQUESTS, NodeNetwork
 from node.node_network import Parts as NetworkParts
@@ -50,16 +48,15 @@ from node.signatures import open_signature_checker
 from node.snapshot_start import start_from_snapshot, table_chain
 from node.snapshots import Snapshots
 from node.sync import Progress, Sync
+from node.voters import KeystoreVoters, require_keys
 from node.wire import SNAPSHOTS_KEPT
 from p2p.host import Listen
 from p2p.identity import Address, PeerId, parse_peer_address
 from p2p.network import Config as P2pConfig
 from p2p.network import Network
-from primitives.block import encode_receipts
-from primitives.codec import encode
 from primitives.errors import ConfigError
-from primitives.power_table import PowerTable, Validator
-from primitives.types import Millis, PublicKey
+from primitives.power_table import PowerTable
+from primitives.types import Millis
 
 RETRY_DELAY = Millis(500)
 RETRY_DELAY_MAX = Millis(8000)
@@ -97,76 +94,6 @@ class NoPeers:
 def wall_clock() -> Millis:
     """Return the time since 1970."""
     return Millis(time.time_ns() // 1_000_000)
-
-
-def genesis_record(genesis: Genesis) -> FinalizedBlock:
-    """Return what the store keeps of the genesis block."""
-    header = genesis.block.header
-    return FinalizedBlock(
-        height=header.height,
-        hash=genesis.hash,
-        parent_hash=header.parent_hash,
-        state_root=header.state_root,
-        header=header.encode(),
-        body=encode([]),
-        receipts=encode_receipts([]),
-        certificate=b"",
-        state_writes=genesis.state,
-    )
-
-
-def open_store(path: Path, spec: ChainSpec, genesis: Genesis, keep_blocks: int | None) -> Store:
-    """Open the chain's database, or make it if there is none.
-
-    Raises: ConfigError, StoreError.
-    """
-    try:
-        store = Store.open(path, genesis_hash=genesis.hash)
-    except StoreMissing:
-        # Or never finished: what a first start leaves that was cut off.
-        text = spec.to_json().encode()
-        record = genesis_record(genesis)
-        return Store.create(path, record, chain_spec=text, keep_blocks=keep_blocks)
-    if store.reads.keep_blocks != keep_blocks:
-        store.set_keep_blocks(keep_blocks)
-    return store
-
-
-class KeystoreVoters:
-    """Votes as whoever of a table has its keys in the keystore."""
-
-    def __init__(self, keystore: Keystore) -> None:
-        self._keystore = keystore
-
-    def find(self, table: PowerTable) -> Voter | None:
-        """Return the validator of ``table`` whose keys are here. Raises: KeyUnreadable."""
-        ours = set(self.consensus_keys())
-        for member in table.validators:
-            if member.consensus_key in ours:
-                voter = self._voter_of(member)
-                if voter is not None:
-                    return voter
-        return None
-
-    def consensus_keys(self) -> list[PublicKey]:
-        """Return every consensus key that is here."""
-        return self._keystore.public_keys(Role.CONSENSUS)
-
-    def _voter_of(self, member: Validator) -> Voter | None:
-        consensus = self._keystore.find(Role.CONSENSUS, member.consensus_key)
-        vrf = self._keystore.find(Role.VRF, member.vrf_key)
-        if consensus is None or vrf is None:
-            return None
-        return Voter(member.account, consensus, vrf)
-
-
-def require_keys(keystore: Keystore) -> None:
-    """Refuse to start a validator that could never vote. Raises: KeyMissing."""
-    if not (keystore.public_keys(Role.CONSENSUS) and keystore.public_keys(Role.VRF)):
-        raise KeyMissing(
-            f"{keystore.folder} has no consensus and VRF key: copy them there, make them with "
-            "`loopin key session --generate`, or run without --validator"
-        )
 
 
 def timing_of(spec: ChainSpec) -> Timing:

@@ -98,9 +98,9 @@ def import_(output: Output, *, file: Path, chain: str, base_path: Path, pruning:
     database holds already is passed over, so an import that was stopped can be started again.
     """
     # Here, because the node's parts take half a second to import.
+    from node.chain_database import open_store
     from node.cli.node import parse_pruning
     from node.data_folder import DataFolder
-    from node.service import open_store
 
     spec, keep = find_spec(chain), parse_pruning(pruning)
     genesis = build_genesis(spec)

@@ -23,12 +23,13 @@ from consensus.simplex.pledges import Record
 from genesis.presets import dev_account, dev_session_seeds
 from genesis.spec import ChainSpec
 from node.chain_service import ChainService
-from node.consensus_driver import ConsensusDriver, NoNetwork, Settings, Voter
+from node.consensus_driver import ConsensusDriver, NoNetwork, Settings
 from node.consensus_driver import Network as DriverNetwork
 from node.extrinsic_intake import ExtrinsicIntake, FinalizedJudge
 from node.journal_file import JournalFile
 from node.signature_worker import is_signed
 from node.signatures import SignatureChecker
+from node.voters import Voter
 from primitives.block import Block
 from primitives.crypto import KeyPair
 from primitives.errors import LoopinError

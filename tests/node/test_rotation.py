@@ -8,7 +8,7 @@ import trio.testing
 
 from genesis.presets import dev_account, dev_session_seeds
 from node.keystore import KeyMissing, Keystore, Role
-from node.service import KeystoreVoters, require_keys
+from node.voters import KeystoreVoters, require_keys
 from primitives.power_table import PowerTable
 from primitives.types import Digest, Epoch, Height
 from tests.chain.small_chains import small_spec

@@ -15,7 +15,7 @@ from chain.store_check import check_store
 from chain.store_schema import Head
 from chain.store_writes import SnapshotStart
 from genesis.build import build_genesis
-from node.service import open_store
+from node.chain_database import open_store
 from node.snapshot_start import _make_database
 from primitives.types import Epoch
 from tests.chain.certified_chains import grow, handover, tables_of

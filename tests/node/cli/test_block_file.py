@@ -23,7 +23,7 @@ from chain.blockchain import Blockchain
 from chain.importer import InvalidBody, RootMismatch
 from consensus.simplex.messages import CERTIFICATE
 from genesis.build import build_genesis
-from node.service import open_store
+from node.chain_database import open_store
 from primitives.block import Block
 from primitives.errors import InvalidBlock
 from primitives.merkle import merkle_root
