@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from economics.experiments import costs, growth, incentives, markets, shapes, shocks
+from economics.experiments import costs, growth, incentives, markets, proving, shapes, shocks
 from economics.finding import Experiment, Setting
 from economics.prices import ReferencePrice, load_prices
 from economics.report import Written, write, write_index
@@ -94,6 +94,12 @@ EXPERIMENTS: Final[tuple[Experiment, ...]] = (
         "Faked units",
         "How often must a unit be checked, and how hard slashed, so that faking never pays?",
         incentives.faking,
+    ),
+    Experiment(
+        "lazy-prover",
+        "The lazy prover",
+        "How often is a provider caught that skips a part of its work, and does it ever pay?",
+        proving.lazy_prover,
     ),
     Experiment(
         "bootstrapping",
