@@ -4,40 +4,30 @@ After every block all invariants of all modules hold, among them: total issuance
 Beside the chain, a plain account of every token that was made or burned is kept and compared.
 """
 
-from dataclasses import replace
+from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from primitives.types import AccountId
-from tests.runtime.small_chain import (
-    ALICE,
-    BOB,
-    CHARLIE,
-    DAVE,
-    EVE,
-    SPEC,
-    extrinsic,
+from runtime.offences import Offences
+from runtime.rewards import Rewards
+from runtime.staking.module import Staking
+from tests.runtime.small_chain import EVE
+from tests.runtime.staking.accounted_chain import (
+    AMOUNTS,
+    NAMES,
+    PEOPLE,
+    AccountedChain,
+    Wanted,
 )
-from tests.runtime.staking_chain import (
-    BOND_MIN,
-    NOMINATION_MIN,
-    UNBONDING,
-    StakingChain,
-    evidence,
-    keys_call,
-    seeds_of,
-)
-
-PEOPLE = (ALICE, BOB, CHARLIE, DAVE, EVE)
-NAMES = dict(zip(PEOPLE, ("Alice", "Bob", "Charlie", "Dave", "Eve"), strict=True))
+from tests.runtime.staking_chain import LENGTH, UNBONDING, keys_call
 
 people = st.sampled_from(PEOPLE)
-amounts = st.sampled_from(
-    [0, 1, 7, NOMINATION_MIN, 3 * NOMINATION_MIN + 11, BOND_MIN, 2 * BOND_MIN]
-)
+amounts = st.sampled_from(AMOUNTS)
 calls: st.SearchStrategy[list[Any]] = st.one_of(
     st.builds(lambda n: ["staking.bond", n], amounts),
     st.builds(lambda n: ["staking.bond_extra", n], amounts),
@@ -57,91 +47,120 @@ class StakingHistory(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.chain = StakingChain(
-            offences=replace(SPEC.runtime.offences, equivocation_ppb=333_333_333)
-        )
-        self.chain.author = ALICE
-        self.expected = self.issuance()
-        # Two validators and two nominators to begin with, so that not all has to be found.
-        self.block((BOB, keys_call(BOB, "Bob")), (BOB, ["staking.bond", 2 * BOND_MIN]))
-        self.block((BOB, ["staking.validate", 10**8]), (CHARLIE, ["staking.bond", BOND_MIN]))
-        self.block((CHARLIE, ["staking.nominate", BOB]), (DAVE, ["staking.bond", BOND_MIN]))
-
-    def issuance(self) -> int:
-        return self.chain.runtime.balances.total_issuance.get()
-
-    def block(self, *wanted: tuple[AccountId, list[Any]]) -> None:
-        """Make a block, and note what its events say was made and burned."""
-        execution = self.chain.start()
-        for signer, call in wanted:
-            nonce = execution.runtime.system.nonces[signer]
-            execution.apply(extrinsic(signer, call, nonce))
-        for receipt in self.chain.finish(execution):
-            for event in receipt.events:
-                assert isinstance(event, list)
-                name, fields = str(event[0]), event[1:]
-                amount = fields[-1] if fields else None
-                if name in ("balances.Minted", "balances.HeldMinted"):
-                    assert isinstance(amount, int)
-                    self.expected += amount
-                elif name in ("balances.Burned", "balances.HoldBurned"):
-                    assert isinstance(amount, int)
-                    self.expected -= amount
-                elif name == "fees.FeesShared":
-                    assert isinstance(fields[2], int)
-                    self.expected -= fields[2]
+        self.life = AccountedChain()
 
     @rule(wanted=st.lists(st.tuples(people, calls), min_size=1, max_size=5))
-    def act(self, wanted: list[tuple[AccountId, list[Any]]]) -> None:
-        self.block(*wanted)
+    def act(self, wanted: list[Wanted]) -> None:
+        self.life.block(*wanted)
 
     @rule(signer=people, call=calls)
     def act_alone(self, signer: AccountId, call: list[Any]) -> None:
-        self.block((signer, call))
+        self.life.block((signer, call))
 
     @rule(epochs=st.integers(1, 3))
     def time_passes(self, epochs: int) -> None:
-        for _ in range(3 * epochs):
-            self.block()
+        for _ in range(LENGTH * epochs):
+            self.life.block()
 
     @rule(reporter=people, age=st.integers(0, UNBONDING + 1), place=st.integers(0, 2))
     def somebody_equivocates(self, reporter: AccountId, age: int, place: int) -> None:
-        epoch = max(0, self.chain.epoch - age)
-        table = self.chain.runtime.session.tables[epoch]
-        assert table is not None
-        offender = table[place % len(table)].account
-        keys = [seeds_of(NAMES[offender])[0].public]
-        assert table[place % len(table)].consensus_key in keys
-        report = evidence(NAMES[offender], epoch, place % len(table))
-        self.block((reporter, ["offences.report", report]))
+        self.life.block(self.life.equivocation(reporter, age=age, place=place))
 
     @rule(who=people)
     def somebody_registers_keys(self, who: AccountId) -> None:
-        self.block((who, keys_call(who, NAMES[who])))
+        self.life.block((who, keys_call(who, NAMES[who])))
 
     @rule(who=people)
     def a_provider_earns(self, who: AccountId) -> None:
-        self.block((who, ["rewards.claim", max(0, self.chain.epoch - 1)]))
+        self.life.block((who, ["rewards.claim", max(0, self.life.chain.epoch - 1)]))
 
     @rule(validator=people)
     def a_validator_is_paid(self, validator: AccountId) -> None:
-        epoch = max(0, self.chain.epoch - 1)
-        self.block((EVE, ["rewards.payout", validator, epoch]))
+        epoch = max(0, self.life.chain.epoch - 1)
+        self.life.block((EVE, ["rewards.payout", validator, epoch]))
 
     @invariant()
     def every_token_is_accounted_for(self) -> None:
-        runtime = self.chain.runtime
-        balances = runtime.balances
-        assert self.issuance() == self.expected
-        assert sum(balances.free.values()) + sum(balances.held.values()) == self.expected
-        stakes = sum(ledger.total for ledger in runtime.staking.ledgers.values())
-        assert stakes == sum(balances.held.values())
+        self.life.check_tokens()
 
     @invariant()
     def nobody_votes_without_weight(self) -> None:
-        table = self.chain.runtime.session.table(self.chain.epoch)
-        assert all(entry.weight > 0 for entry in table.validators)
+        self.life.check_table()
 
 
-StakingHistory.TestCase.settings = settings(max_examples=12, stateful_step_count=30)
+StakingHistory.TestCase.settings = settings(max_examples=8, stateful_step_count=30)
 test_a_random_life_of_stakes_loses_no_base_unit = StakingHistory.TestCase
+
+
+class LongStakingHistory(StakingHistory):
+    """The same rules, for hundreds of steps a life."""
+
+
+LongStakingHistory.TestCase.settings = settings(max_examples=15, stateful_step_count=300)
+test_long_random_lives_of_stakes_lose_no_base_unit = pytest.mark.slow(LongStakingHistory.TestCase)
+
+
+class DrawnLife:
+    """Steps that mean something where they are drawn: what may be claimed, withdrawn, reported."""
+
+    def __init__(self, seed: int) -> None:
+        self.life = AccountedChain()
+        self.random = Random(seed)
+
+    def step(self) -> None:
+        """Make a block and check every invariant."""
+        kind = self.random.random()
+        if kind < 0.03:
+            who, age = self.random.choice(PEOPLE), self.random.randrange(UNBONDING + 2)
+            self.life.block(self.life.equivocation(who, age=age, place=self.random.randrange(3)))
+        elif kind < 0.15:
+            self.life.block()
+        else:
+            self.life.block(*(self._draw() for _ in range(self.random.randint(1, 4))))
+        self.life.check_tokens()
+        self.life.check_table()
+
+    def _draw(self) -> Wanted:
+        random, epoch = self.random, self.life.chain.epoch
+        who, other = random.choice(PEOPLE), random.choice(PEOPLE)
+        past = max(0, epoch - random.randint(1, UNBONDING))
+        amount = random.choice(AMOUNTS)
+        choices: list[list[Any]] = [
+            ["staking.bond", amount],
+            ["staking.bond_extra", amount],
+            ["staking.unbond", amount],
+            ["staking.withdraw"],
+            ["staking.validate", random.randrange(10**9)],
+            ["staking.nominate", other],
+            ["staking.nominate", other],
+            ["staking.chill"],
+            ["offences.unjail"],
+            ["rewards.payout", other, past],
+            ["rewards.payout", other, past],
+            ["rewards.claim", past],
+            keys_call(who, NAMES[who]),
+        ]
+        return who, random.choice(choices)
+
+
+def test_three_hundred_steps_lose_no_base_unit_and_meet_every_event_of_staking() -> None:
+    drawn = DrawnLife(seed=1)
+
+    for _ in range(300):
+        drawn.step()
+
+    modules = (Staking, Offences, Rewards)
+    wanted = {f"{each.name}.{event.__name__}" for each in modules for event in each.events}
+    assert wanted <= set(drawn.life.events), "a life that meets too little shows too little"
+    assert drawn.life.errors[""] > 600
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2, 8))
+def test_three_thousand_steps_lose_no_base_unit(seed: int) -> None:
+    drawn = DrawnLife(seed)
+
+    for _ in range(3_000):
+        drawn.step()
+
+    assert drawn.life.events["staking.Slashed"] > 50
