@@ -1,21 +1,26 @@
 """Building a block: what a leader proposes."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 
 from chain.blockchain import Blockchain, Imported, encode_receipts_in_slices
 from chain.equivocation import JUDGE
 from chain.slices import Slices
 from primitives.block import Block, Header, encode_inherent
+from primitives.codec import Plain
 from primitives.errors import InvalidExtrinsic
 from primitives.merkle import merkle_root_in_slices
 from primitives.types import AccountId, Digest, Height, Millis, View
-from runtime.executive import BlockExecution, BlockFull, ReadyExtrinsic
+from runtime.executive import BlockExecution, BlockFull, InherentFailed, ReadyExtrinsic
 from runtime.module import BlockInfo
 from runtime.session import epoch_of
 
 SLICE_EXTRINSICS = 32
 """Extrinsics executed between two yields."""
+EVIDENCE_ATTEMPTS_MAX = 4
+"""Pieces of evidence that are tried for one block, each with two signatures to verify."""
 FULL_ATTEMPTS_MAX = 64
 """Candidates that do not fit any more before a block counts as full."""
 
@@ -47,6 +52,9 @@ class _Draft:
         self.hashes.append(ready.extrinsic.hash)
         self.signers.append(ready.extrinsic.signer)
 
+    def put_in(self, name: str, argument: Plain) -> None:
+        self.add(ReadyExtrinsic.decode(encode_inherent([name, argument])))
+
 
 def build_block(
     chain: Blockchain,
@@ -55,11 +63,13 @@ def build_block(
     *,
     is_late: Callable[[], bool],
     on_invalid: Callable[[ReadyExtrinsic, InvalidExtrinsic], None],
+    evidence: Iterable[bytes] = (),
 ) -> Slices[Imported]:
     """Build a block of those candidates that fit, in their order, and hold it.
 
-    None among the candidates is time spent on one passed over. It takes no more when ``is_late``;
-    ``on_invalid`` is told of candidates that no block takes.
+    The first piece of evidence that punishes somebody in its state goes in. None among the
+    candidates is time spent on one passed over. It takes no more when ``is_late``; ``on_invalid``
+    is told of candidates that no block takes.
     Raises: UnknownBlock, UnknownState, TooManyUnfinalized.
     """
     chain.unfinalized.require_room(0)
@@ -67,7 +77,8 @@ def build_block(
     execution = BlockExecution(chain.state_after(assignment.parent), chain.config, info, JUDGE)
     execution.begin()
     draft = _Draft(execution, [], [], [])
-    draft.add(ReadyExtrinsic.decode(encode_inherent(["timestamp.set", assignment.timestamp])))
+    draft.put_in("timestamp.set", assignment.timestamp)
+    yield from _put_in_evidence(draft, evidence)
     yield from _fill(draft, candidates, is_late, on_invalid)
     yield
     executed = yield from execution.end_in_slices()
@@ -90,12 +101,19 @@ def build_block(
         receipts_root=receipts_root,
         vrf_proof=assignment.vrf_proof,
     )
-    block = Block(header, tuple(draft.chosen))
-    signers = tuple(draft.signers)
-    imported = Imported(block, block.hash, tuple(draft.hashes), signers, executed, receipts)
+    block, hashes = Block(header, tuple(draft.chosen)), tuple(draft.hashes)
+    imported = Imported(block, block.hash, hashes, tuple(draft.signers), executed, receipts)
     chain.tree.keep(imported.hash, undo)
     chain.hold(imported)
     return imported
+
+
+def _put_in_evidence(draft: _Draft, evidence: Iterable[bytes]) -> Slices[None]:
+    for piece in islice(evidence, EVIDENCE_ATTEMPTS_MAX):
+        yield
+        with suppress(InherentFailed, InvalidExtrinsic):
+            draft.put_in("offences.report_by_author", piece)
+            return
 
 
 def _fill(

@@ -10,10 +10,11 @@ from chain.blockchain import Blockchain
 from node.wire import CompactBlock
 from p2p.identity import PeerId
 from primitives.types import Digest, Height
-from runtime.executive import INHERENTS
+from runtime.executive import INHERENTS, OPTIONAL_INHERENTS
 
 EACH_MAX = 2
 """A leader announces one block a view; a large one takes about 2 MB."""
+INHERENTS_MAX = len(INHERENTS) + len(OPTIONAL_INHERENTS)
 AHEAD_MAX = 64
 """Heights above the final one at which a block can be of use here."""
 
@@ -35,7 +36,9 @@ class Announcements:
             return False
         if self._chain.has_block(block_hash):
             return False
-        if not len(block.inherents) == len(INHERENTS) <= len(block.hashes):
+        if not len(INHERENTS) <= len(block.inherents) <= INHERENTS_MAX:
+            return False
+        if len(block.hashes) < len(block.inherents):
             return False
         kept = self._peers.setdefault(peer, OrderedDict())
         kept[block_hash] = block

@@ -38,7 +38,6 @@ from primitives.block import BLOCK_BYTES_MAX, Block
 from primitives.errors import DecodeError
 from primitives.merkle import merkle_root
 from primitives.types import Digest, Height
-from runtime.executive import INHERENTS
 
 ANNOUNCEMENT_WAIT = 0.15
 """Seconds that an announcement is given to arrive before the block is asked for."""
@@ -66,7 +65,8 @@ class _Wanted:
 
 def compact(imported: Imported) -> CompactBlock:
     """Return how a block is announced."""
-    inherents = imported.block.extrinsics[: len(INHERENTS)]
+    encoded = zip(imported.block.extrinsics, imported.signers, strict=True)
+    inherents = tuple(extrinsic for extrinsic, signer in encoded if signer is None)
     return CompactBlock(imported.header, imported.extrinsic_hashes, inherents)
 
 

@@ -5,7 +5,7 @@ what is announced as final is on disk; the best block descends from the last fin
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import trio
@@ -61,6 +61,8 @@ class ChainService:
         """Called with every change of the best block; they must not wait."""
         self.on_final: list[Callable[[Finalized], None]] = []
         """Called with every block that becomes final, in order; they must not wait."""
+        self.find_evidence: Callable[[Digest], Iterable[bytes]] = lambda _: ()
+        """Asked for what a block above the given one may report."""
         self._turn = trio.Lock()
         self._finalizing = trio.Lock()
 
@@ -85,6 +87,7 @@ class ChainService:
         Raises: UnknownBlock, UnknownState, TooManyUnfinalized.
         """
         async with self._turn:
+            evidence = () if self._is_quiet() else self.find_evidence(assignment.parent)
             candidates = self._candidates(self.chain.path_to(assignment.parent))
             seconds = self.chain.interval * BUILD_TIME_PERCENT / 100_000
             deadline = trio.current_time() + seconds
@@ -95,6 +98,7 @@ class ChainService:
                     candidates,
                     is_late=lambda: trio.current_time() > deadline,
                     on_invalid=self._on_invalid,
+                    evidence=evidence,
                 )
             )
         self._follow_best(imported)
@@ -102,11 +106,14 @@ class ChainService:
 
     def _candidates(self, path: list[Imported]) -> Iterator[ReadyExtrinsic | None]:
         """Yield what may go into a block above ``path``; None for what is there already."""
-        if len(self.chain.unfinalized) >= QUIET_BLOCKS:
+        if self._is_quiet():
             return
         there = {known for item in path for known in item.extrinsic_hashes}
         for entry in self.mempool.candidates(frozenset()):
             yield None if entry.hash in there else entry.ready
+
+    def _is_quiet(self) -> bool:
+        return len(self.chain.unfinalized) >= QUIET_BLOCKS
 
     async def take(self, block: Block) -> Imported:
         """Check a block by executing it, and hold it.

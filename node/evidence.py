@@ -59,9 +59,10 @@ class EvidenceFile:
         self._save()
         return True
 
-    def remove(self, evidence: Evidence) -> None:
-        """Forget a piece that has been reported."""
-        if self._pieces.pop(_place_of(evidence), None) is not None:
+    def remove(self, *pieces: Evidence) -> None:
+        """Forget pieces whose offenders have been punished."""
+        gone = [self._pieces.pop(_place_of(piece), None) for piece in pieces]
+        if any(gone):
             self._save()
 
     def expire(self, before: Epoch) -> None:

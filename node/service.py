@@ -31,6 +31,7 @@ from node.consensus_driver import ConsensusDriver, NoNetwork, Settings
 from node.consensus_driver import Network as DriverNetwork
 from node.data_folder import DataFolder
 from node.evidence import EvidenceFile
+from node.evidence_reports import EvidenceReports
 from node.extrinsic_intake import ExtrinsicIntake, FinalizedJudge
 from node.extrinsic_relay import ExtrinsicRelay
 from node.extrinsic_watch import ExtrinsicWatch
@@ -203,6 +204,9 @@ async def _run_core(core: Core, task_status: TaskStatus[int], view: ProgressView
     service, chain = core.service, core.service.chain
     service.on_new_best.append(core.watch.on_new_best)
     service.on_final.append(core.watch.on_final)
+    reports = EvidenceReports(core.evidence, chain)
+    service.find_evidence = reports.find
+    service.on_final.append(reports.on_final)
     network: Network | None = None
     node_network: NodeNetwork | None = None
     if core.config.network is not None:

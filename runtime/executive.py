@@ -1,8 +1,9 @@
 """How a block is executed, in which order, with which rollback.
 
-Order: ``begin_block`` of every module; the inherents; each signed extrinsic (validate, take the
-fee, dispatch, receipt); ``end_block`` of every module. One ``BlockExecution`` serves the author,
-who skips what does not fit, and the validator, to whom the same error means an invalid block.
+Order: ``begin_block`` of every module; the inherents, each at most once; each signed extrinsic
+(validate, take the fee, dispatch, receipt); ``end_block`` of every module. One ``BlockExecution``
+serves the author, who skips what does not fit, and the validator, to whom the same error means an
+invalid block.
 
 Invariants: an extrinsic refused by ``apply`` has changed nothing; a call that fails keeps its fee
 and loses its writes. A hook that raises is our bug. Signatures are checked before ``apply``: the
@@ -22,6 +23,9 @@ from runtime.runtime import CALLS, Config, Runtime
 
 INHERENTS = ("timestamp.set",)
 """The inherents of every block above genesis, in their order."""
+OPTIONAL_INHERENTS = ("offences.report_by_author",)
+"""What an author may put in behind them, in this order, and leaves out if it would fail."""
+_PLACES = (*INHERENTS, *OPTIONAL_INHERENTS)
 
 
 class BlockFull(InvalidExtrinsic):
@@ -93,6 +97,7 @@ class BlockExecution:
         self.length = 0
         self._receipts: list[Receipt] = []
         self._inherents = 0
+        """The first of ``_PLACES`` that may still come."""
 
     def begin(self) -> None:
         """Run the hooks that come before the extrinsics."""
@@ -171,6 +176,7 @@ class BlockExecution:
         runtime.system.validate_nonce(signer, extrinsic.nonce)
         paid = runtime.fees.charge(signer, weight=weight, length=length, tip=extrinsic.tip)
         runtime.system.use_nonce(signer, extrinsic.nonce)
+        self._inherents = len(_PLACES)
         error = ""
         try:
             runtime.dispatch(Signer(signer), ready.call)
@@ -179,14 +185,16 @@ class BlockExecution:
         return self._receipt(error, paid, weight)
 
     def _apply_inherent(self, ready: ReadyExtrinsic, weight: Weight) -> Receipt:
-        name = ready.call.name
-        if self._inherents >= len(INHERENTS) or name != INHERENTS[self._inherents]:
+        name, first = ready.call.name, self._inherents
+        # The next one that every block has; behind those, any of the optional ones still to come.
+        last = first + 1 if first < len(INHERENTS) else len(_PLACES)
+        if name not in _PLACES[first:last]:
             raise MisplacedInherent(f"{name} at place {self._inherents} of the inherents")
         try:
             self.runtime.put_in(ready.call)
         except DispatchError as error:
             raise InherentFailed(f"{name}: {error}") from error
-        self._inherents += 1
+        self._inherents = _PLACES.index(name) + 1
         return self._receipt("", Balance(0), weight)
 
     def _validate_room(self, weight: Weight, length: int) -> None:

@@ -23,7 +23,7 @@ from primitives.crypto import SIGNATURE_BYTES, Purpose
 from primitives.errors import DispatchError
 from primitives.types import Balance
 from runtime.annotations import field_codecs
-from runtime.executive import INHERENTS
+from runtime.executive import INHERENTS, OPTIONAL_INHERENTS
 from runtime.module import Module, StorageMap, StorageValue
 from runtime.queries import QUERIES
 from runtime.runtime import CALLS, MODULES, RUNTIME_ERRORS, Config
@@ -50,7 +50,7 @@ def describe_runtime(config: Config) -> Json:
                 {"name": "call", **CALLS.codec.describe()},
                 {"name": "signature", **fixed(SIGNATURE_BYTES).describe()},
             ],
-            "inherents": list(INHERENTS),
+            "inherents": [*INHERENTS, *OPTIONAL_INHERENTS],
             "unsigned": "signer and signature of an inherent are empty, its numbers 0",
             "signing_prefix": "0x" + Purpose.EXTRINSIC_SIGNING.hex(),
             "signing": "ed25519 over signing_prefix, genesis hash, spec_version as 4 bytes big "

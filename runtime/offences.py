@@ -2,7 +2,8 @@
 
 Evidence is judged against the power table of the epoch in which it was signed. The offender and
 those who backed it then lose a share of that stake, and it goes to jail, from which it may ask to
-be let out after a delay. A part of what is taken goes to whoever brought the evidence.
+be let out after a delay. A part of what is taken goes to whoever brought the evidence: an account
+that reports it, or the author of a block who puts in what its node has seen.
 
 Invariants: an account is punished at most once for what it did in one epoch, however many
 contradictions it signed in it; evidence expires when the stake that it would reach may leave.
@@ -15,7 +16,7 @@ from primitives.codec import ACCOUNT, U32, U64, blob, listing, text
 from primitives.errors import DispatchError
 from primitives.power_table import PowerTable
 from primitives.types import AccountId, Balance, Digest, Epoch, Signer, Weight
-from runtime.module import Context, Event, Module, StorageMap, call
+from runtime.module import Context, Event, Module, StorageMap, call, inherent
 from runtime.staking.module import UNBONDING_EPOCHS_MAX, Slash
 
 EVIDENCE_BYTES_MAX = 1024
@@ -158,14 +159,7 @@ class Offences(Module):
         Emits: Slashed, Jailed, Offended.
         Raises: InvalidEvidence, EvidenceExpired, AlreadyPunished, session.UnknownEpoch.
         """
-        epoch = self.evidence.epoch_of(evidence)
-        now = self.context.block.epoch
-        if not now - self.reach.expiry_epochs <= epoch <= now:
-            raise EvidenceExpired(f"epoch {epoch}, this is {now}")
-        table = self.reach.tables.table(epoch)
-        verdict = self.evidence.judge(evidence, table, self.reach.tables.known_genesis())
-        offender = table[verdict.position].account
-        self._punish(offender, epoch, verdict.kind, reporter=signer)
+        self._judge(evidence, reporter=signer)
 
     @call(1, weight=Weight(40_000))
     def unjail(self, signer: Signer) -> None:
@@ -176,10 +170,34 @@ class Offences(Module):
         """
         self.reach.stake.unjail(signer)
 
+    @inherent(2, weight=_REPORT_WEIGHT)
+    def report_by_author(self, evidence: EvidenceBytes) -> None:
+        """Bring evidence as the author of this block, which then is the reporter.
+
+        Emits: Slashed, Jailed, Offended.
+        Raises: InvalidEvidence, EvidenceExpired, AlreadyPunished, session.UnknownEpoch: an author
+            who tries it on the parent's state first never puts such evidence in.
+        """
+        self._judge(evidence, reporter=self.context.block.author)
+
+    def is_punished(self, validator: AccountId, epoch: Epoch) -> bool:
+        """Return whether evidence of that epoch would come too late to punish ``validator``."""
+        return epoch in self.punished[validator]
+
     def check_invariants(self) -> None:
         for epochs in self.punished.values():
             assert list(epochs) == sorted(set(epochs))
             assert epochs[-1] <= self.context.block.epoch
+
+    def _judge(self, evidence: bytes, *, reporter: AccountId) -> None:
+        epoch = self.evidence.epoch_of(evidence)
+        now = self.context.block.epoch
+        if not now - self.reach.expiry_epochs <= epoch <= now:
+            raise EvidenceExpired(f"epoch {epoch}, this is {now}")
+        table = self.reach.tables.table(epoch)
+        verdict = self.evidence.judge(evidence, table, self.reach.tables.known_genesis())
+        offender = table[verdict.position].account
+        self._punish(offender, epoch, verdict.kind, reporter=reporter)
 
     def _punish(self, offender: AccountId, epoch: Epoch, kind: str, *, reporter: AccountId) -> None:
         known = self.punished[offender]

@@ -1,19 +1,31 @@
 """Building: what goes into a block, what is passed over, and when it is enough."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from chain.builder import FULL_ATTEMPTS_MAX, SLICE_EXTRINSICS, build_block
+from chain.blockchain import Imported
+from chain.builder import (
+    EVIDENCE_ATTEMPTS_MAX,
+    FULL_ATTEMPTS_MAX,
+    SLICE_EXTRINSICS,
+    build_block,
+)
 from chain.slices import run_slices
+from consensus.simplex.evidence import EVIDENCE, evidence_of
+from consensus.simplex.messages import Notarize, message_bytes
+from genesis.presets import dev_session_seeds
+from primitives.block import encode_inherent
+from primitives.crypto import KeyPair
 from primitives.errors import InvalidExtrinsic
-from primitives.types import Weight
-from runtime.executive import ReadyExtrinsic
+from primitives.types import Digest, Epoch, Height, Signature, View, Weight
+from runtime.executive import InherentFailed, ReadyExtrinsic
 from runtime.fees import CannotPayFee
 from runtime.system import NonceTooHigh
 from tests.chain.small_chains import SmallChain, small_spec
+from tests.chain.test_importer import with_body
 
 
 @pytest.fixture
@@ -146,3 +158,78 @@ def test_build_given_up_half_way_leaves_the_tree_and_the_chain(small: SmallChain
         assert len(small.chain.imported()) == 1
         run_slices(small.chain.move_tree_to(final))
         assert small.chain.tree.tree.root == root
+
+
+def contradiction(small: SmallChain, view: int, epoch: int = 0, signer: int = 0) -> bytes:
+    """Return evidence that //Alice notarized two blocks of a view."""
+    key = KeyPair(dev_session_seeds("Alice").consensus)
+    place = (Epoch(epoch), View(view))
+    blank = Signature(bytes(64))
+    votes = [Notarize(*place, Digest(bytes([n]) * 32), signer, blank) for n in (1, 2)]
+    genesis = small.chain.final_header_at(Height(0)).hash
+    signed = [replace(vote, signature=key.sign(message_bytes(genesis, vote))) for vote in votes]
+    return EVIDENCE.encode(evidence_of(signed[0], signed[1]))
+
+
+def built_with(small: SmallChain, parent: Digest, evidence: Iterable[bytes]) -> Imported:
+    return run_slices(
+        build_block(
+            small.chain,
+            small.assignment(parent),
+            remarks(small, 1),
+            is_late=lambda: False,
+            on_invalid=lambda _, __: None,
+            evidence=evidence,
+        )
+    )
+
+
+def test_an_author_puts_in_the_first_evidence_that_punishes_and_everybody_agrees(
+    tmp_path: Path,
+) -> None:
+    small = SmallChain.open(tmp_path / "author", small_spec())
+    other = SmallChain.open(tmp_path / "other", small_spec())
+    pieces = [b"noise", contradiction(small, 5), contradiction(small, 6)]
+
+    built = built_with(small, small.chain.final_hash, pieces)
+
+    report = encode_inherent(["offences.report_by_author", pieces[1]])
+    assert built.block.extrinsics[1] == report
+    assert built.signers[:2] == (None, None)
+    assert len(built.block.extrinsics) == 3
+    assert other.take(built.block).hash == built.hash
+    small.close()
+    other.close()
+
+
+def test_evidence_of_who_is_punished_already_is_left_out(small: SmallChain) -> None:
+    first = built_with(small, small.chain.final_hash, [contradiction(small, 5)])
+
+    second = built_with(small, first.hash, [contradiction(small, 6)])
+
+    assert len(first.block.extrinsics) == 3
+    assert len(second.block.extrinsics) == 1, "the remark is there already, no report beside it"
+
+
+def test_a_block_with_stale_evidence_is_invalid_for_everybody(small: SmallChain) -> None:
+    first = built_with(small, small.chain.final_hash, [contradiction(small, 5)])
+    second = small.build(first.hash)
+    stale = encode_inherent(["offences.report_by_author", contradiction(small, 6)])
+
+    with pytest.raises(InherentFailed, match="epoch 0"):
+        small.take(with_body(second.block, *second.block.extrinsics, stale))
+
+
+def test_an_author_gives_up_after_some_pieces_of_evidence(small: SmallChain) -> None:
+    asked = 0
+
+    def noise() -> Iterator[bytes]:
+        nonlocal asked
+        while True:
+            asked += 1
+            yield b"noise"
+
+    built = built_with(small, small.chain.final_hash, noise())
+
+    assert asked == EVIDENCE_ATTEMPTS_MAX
+    assert len(built.block.extrinsics) == 2

@@ -14,10 +14,11 @@ from chain.blockchain import Imported
 from chain.builder import Assignment
 from consensus.simplex.evidence import Offence
 from consensus.simplex.messages import Certificate, Notarize, encode_message, message_bytes
+from genesis.presets import DEV_BOND, dev_account
 from node.consensus_driver import VotesElsewhere
 from node.evidence import offence_of
 from p2p.identity import PeerId
-from primitives.types import Digest, Height, Signature
+from primitives.types import Digest, Epoch, Height, Signature, View
 from tests.chain.small_chains import forged, small_spec
 from tests.node.small_nodes import records_of
 from tests.node.town import NAMES, Town, TownNode, determined
@@ -233,30 +234,63 @@ async def test_second_machine_with_the_same_key_refuses_to_vote(
         await town.wait_height(9)
 
 
+def vote_twice(liar: TownNode, view: int) -> None:
+    """Let a validator notarize two blocks of one view before everybody's eyes."""
+    voter, driver = liar.small.driver.voter, liar.small.driver
+    assert voter is not None
+    assert driver.table is not None
+    signer = driver.table.find_position(voter.consensus.public)
+    assert signer is not None
+    for number in (1, 2):
+        block = Digest(bytes([number]) * 32)
+        vote = Notarize(driver.epoch, View(view), block, signer, Signature(bytes(64)))
+        text = message_bytes(driver.settings.genesis, vote)
+        signed = replace(vote, signature=voter.consensus.sign(text))
+        liar.handler.broadcast(encode_message(signed))
+
+
 async def test_equivocation_is_kept_as_evidence_by_all_who_see_it(
     tmp_path: Path, clock: trio.testing.MockClock
 ) -> None:
     town = Town(tmp_path, small_spec(NAMES))
-    async with town.living(*NAMES):
+    async with town.living(*NAMES, "follower"):
         await town.wait_height(2)
-        dave = town["Dave"]
-        voter, driver = dave.small.driver.voter, dave.small.driver
-        assert voter is not None
-        assert driver.table is not None
-        signer = driver.table.find_position(voter.consensus.public)
-        assert signer is not None
-        for number in (1, 2):
-            block = Digest(bytes([number]) * 32)
-            view = town["Alice"].small.driver.view + 2
-            vote = Notarize(driver.epoch, view, block, signer, Signature(bytes(64)))  # type: ignore[arg-type]
-            text = message_bytes(driver.settings.genesis, vote)
-            signed = replace(vote, signature=voter.consensus.sign(text))
-            dave.handler.broadcast(encode_message(signed))
+        for name in NAMES:
+            town[name].small.service.find_evidence = lambda _: ()
+        vote_twice(town["Dave"], town["Alice"].small.driver.view + 2)
+        seeing = (*NAMES[:3], "follower")
 
-        await town.wait(lambda: all(len(town[name].evidence) for name in NAMES[:3]))
+        await town.wait(lambda: all(len(town[name].evidence) for name in seeing))
 
-        for name in NAMES[:3]:
+        for name in seeing:
             (piece,) = town[name].evidence.pieces
             assert offence_of(piece) is Offence.DOUBLE_NOTARIZE
-            assert piece.first.signer == signer
         assert nobody_was_blamed(town)
+
+
+async def test_a_validator_that_signs_twice_is_slashed_and_jailed_with_nobodys_hands(
+    tmp_path: Path, clock: trio.testing.MockClock
+) -> None:
+    town = Town(tmp_path, small_spec(NAMES, epoch_length=8))
+    dave = dev_account("Dave")
+    async with town.living(*NAMES, "follower"):
+        await town.wait_height(2)
+        vote_twice(town["Dave"], town["Alice"].small.driver.view + 2)
+        await town.wait(lambda: all(len(town[name].evidence) for name in NAMES[:3]))
+        vote_twice(town["Dave"], town["Alice"].small.driver.view + 2)
+
+        await town.wait(lambda: not any(len(node.evidence) for node in town.nodes.values()))
+        await town.wait_height(18)
+
+        assert nobody_was_blamed(town)
+        chain = town["Alice"].small.small.chain
+        runtime = chain.runtime_after(chain.final_hash)
+        ppb = town.spec.runtime.offences.equivocation_ppb
+        assert runtime.staking.ledgers[dave].active == DEV_BOND - DEV_BOND * ppb // 10**9
+        assert runtime.staking.jailed[dave] == town.spec.runtime.offences.jail_epochs
+        assert runtime.offences.punished[dave] == (0,)
+        assert [len(runtime.session.table(Epoch(epoch))) for epoch in (0, 1)] == [4, 3]
+        heights = range(1, chain.final.height + 1)
+        bodies = [chain.store.reads.body_at(Height(height)) for height in heights]
+        reports = [body for body in bodies if b"offences.report_by_author" in body]
+        assert len(reports) == 1

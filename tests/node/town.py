@@ -20,6 +20,7 @@ from genesis.spec import ChainSpec
 from node.block_exchange import BlockExchange
 from node.consensus_driver import ConsensusDriver
 from node.evidence import EvidenceFile
+from node.evidence_reports import EvidenceReports
 from node.extrinsic_relay import ExtrinsicRelay
 from node.node_network import REQUESTS, NodeNetwork, Parts
 from node.snapshots import Snapshots
@@ -163,6 +164,9 @@ class Town:
         peer = peer_id_of_seed(dev_session_seeds(house or name).peer)
         network = MemoryNetwork(self.hub, peer, handler, REQUESTS)
         evidence = EvidenceFile(folder / "evidence")
+        reports = EvidenceReports(evidence, service.chain)
+        service.find_evidence = reports.find
+        service.on_final.append(reports.on_final)
         start = self.spec.genesis_time + 10_000
         settings = replace(
             small.driver.settings,

@@ -5,8 +5,21 @@ from dataclasses import replace
 import pytest
 
 from genesis.presets import DEV_BOND
+from primitives.block import Receipt
 from primitives.types import Epoch
-from tests.runtime.small_chain import ALICE, BOB, CHARLIE, LOOP, SPEC, event_names, find_event
+from runtime.executive import InherentFailed, MisplacedInherent
+from tests.runtime.small_chain import (
+    ALICE,
+    AUTHOR,
+    BOB,
+    CHARLIE,
+    LOOP,
+    SPEC,
+    event_names,
+    extrinsic,
+    find_event,
+    inherent,
+)
 from tests.runtime.staking_chain import LENGTH, UNBONDING, StakingChain, evidence
 
 OFFENCES = SPEC.runtime.offences
@@ -184,3 +197,87 @@ def test_the_invariants_notice_a_punishment_for_the_future() -> None:
 
     with pytest.raises(AssertionError):
         offences.check_invariants()
+
+
+# ---------------------------------------------------------------- what block authors put in
+
+
+def report_by_author(chain: StakingChain, *pieces: bytes) -> tuple[Receipt, ...]:
+    """Make a block whose author puts evidence in; return the receipts of the reports."""
+    execution = chain.start()
+    for piece in pieces:
+        execution.apply(inherent(["offences.report_by_author", piece]))
+    return chain.finish(execution)[2:-1]
+
+
+def test_an_author_reports_what_its_node_has_seen_and_is_paid_for_it() -> None:
+    chain = StakingChain()
+
+    (receipt,) = report_by_author(chain, evidence("Alice", 0, 0))
+
+    taken = DEV_BOND * OFFENCES.equivocation_ppb // 10**9
+    paid = taken * OFFENCES.reporter_ppb // 10**9
+    assert (receipt.error, receipt.fee) == ("", 0)
+    assert find_event([receipt], "offences.Offended") == [
+        ALICE,
+        0,
+        "nullify_and_finalize",
+        AUTHOR,
+        taken,
+        paid,
+    ]
+    assert chain.free(AUTHOR) == paid
+    assert chain.ledger(ALICE).active == DEV_BOND - taken
+    assert chain.error(ALICE, "staking.validate", 0) == "staking.InJail"
+
+
+def test_evidence_that_punishes_nobody_is_refused_without_a_trace() -> None:
+    chain = StakingChain()
+    chain.do(BOB, "offences.report", evidence("Alice", 0, 0))
+    execution = chain.start()
+    before = dict(execution.overlay.writes)
+
+    for stale in (evidence("Alice", 0, 0, view=2), evidence("Alice", 1, 0), b"noise"):
+        with pytest.raises(InherentFailed, match=r"offences\.report_by_author"):
+            execution.apply(inherent(["offences.report_by_author", stale]))
+
+    assert dict(execution.overlay.writes) == before
+    assert execution.apply(extrinsic(BOB, ["system.remark", b""], 1)).error == ""
+
+
+def test_a_block_reports_once_before_its_transactions_and_after_its_time() -> None:
+    chain = StakingChain()
+    chain.skip_epochs(1)
+    first, second = (["offences.report_by_author", evidence("Alice", n, 0)] for n in (0, 1))
+    reported, full = chain.start(), chain.start()
+    reported.apply(inherent(first))
+    full.apply(extrinsic(BOB, ["system.remark", b""], 0))
+
+    with pytest.raises(MisplacedInherent):
+        reported.apply(inherent(second))
+    with pytest.raises(MisplacedInherent):
+        full.apply(inherent(first))
+    with pytest.raises(MisplacedInherent):
+        full.apply(inherent(["timestamp.set", chain.now + 1000]))
+    assert chain.error(BOB, "utility.batch_all", [first]) == "runtime.NotSigned"
+
+
+def test_a_reporter_too_poor_to_exist_loses_its_share_and_no_block() -> None:
+    tiny = replace(OFFENCES, equivocation_ppb=1, reporter_ppb=1)
+    chain = StakingChain(offences=tiny)
+
+    (receipt,) = report_by_author(chain, evidence("Alice", 0, 0))
+
+    assert receipt.error == ""
+    assert chain.free(AUTHOR) == 0
+
+
+def test_punishment_is_known_by_account_and_epoch() -> None:
+    chain = StakingChain()
+    chain.do(BOB, "offences.report", evidence("Alice", 0, 0))
+
+    offences = chain.runtime.offences
+
+    assert offences.is_punished(ALICE, Epoch(0))
+    assert not offences.is_punished(ALICE, Epoch(1))
+    assert not offences.is_punished(BOB, Epoch(0))
