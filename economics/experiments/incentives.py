@@ -250,7 +250,7 @@ def _sandwich(devices: float) -> float:
     after = rule.market(600.0 + devices + 50.0, POOL)
     worth = value_of_top(DEFAULT_CURVE, after, units, hours)
     terms = Terms(200_000_000, 800_000_000, 50_000_000, Blocks(TICKS_PER_HOUR))
-    refund = end_early(terms, Stream(paid, hours), Blocks(0), value=worth).refund
+    refund = end_early(terms, Stream.opened(terms, paid, hours), Blocks(0), value=worth).refund
     return (refund - paid) / BASE_UNITS
 
 

@@ -239,9 +239,8 @@ def _ended_early(rule: Dissipative, paid: int) -> list[tuple[float, ...]]:
         used = Blocks(hours * TICKS_PER_HOUR)
         left = Blocks(TICKS_PER_DAY - used)
         worth = value_of_top(DEFAULT_CURVE, market, units, left)
-        stream, _ = Stream(
-            cost(DEFAULT_CURVE, before, units, Blocks(TICKS_PER_DAY)), Blocks(TICKS_PER_DAY)
-        ).advanced(used)
+        whole = cost(DEFAULT_CURVE, before, units, Blocks(TICKS_PER_DAY))
+        stream, _ = Stream.opened(terms, whole, Blocks(TICKS_PER_DAY)).advanced(used)
         refund = end_early(terms, stream, used, value=worth).refund
         short = cost(DEFAULT_CURVE, before, units, used)
         per_hour = BASE_UNITS * 8 * hours

@@ -4,7 +4,8 @@ Pure accounting without storage, so that the chain and the simulator settle with
 
 Invariants:
 
-* of every stream: paid + refunded + still in escrow = what was put in, to the last base unit;
+* of every stream: paid + refunded + still in escrow = what was put in, to the last base unit,
+  and what has been paid follows from the elapsed blocks, however often it was settled;
 * of every payout: burned + provider's part + pool's part = the amount;
 * a refund is at most the escrow beyond the shortest rent and at most what leasing the same units
   again would cost, so that neither ending and leasing again nor leasing and ending ever gains;
@@ -67,36 +68,58 @@ class Payout:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """An escrow that is paid out evenly over a duration.
+    """An escrow that is paid out evenly over a duration, each of its three parts by itself.
 
-    A lease that several providers serve has one stream for each, made by ``split``; moving a share
-    to another provider changes who receives the stream and nothing in it.
+    What has left it depends on the elapsed blocks alone, never on how often it was settled: the
+    burn is rounded up, the provider's part down, the pool's part up. The pool's part flows into
+    the shared reward block by block; burn and provider are paid when the stream is settled.
     """
 
-    total: Balance
+    parts: Payout
+    """Where the whole of it goes if nothing ends it early."""
     duration: Blocks
-    paid: Balance = Balance(0)
+    settled: Blocks = Blocks(0)
+    """Elapsed blocks up to which it has been settled."""
 
     def __post_init__(self) -> None:
-        validate_range("total", self.total, lowest=0, highest=UINT64_MAX)
+        validate_range("total", self.parts.total, lowest=0, highest=UINT64_MAX)
         validate_range("duration", self.duration, lowest=1, highest=1 << 21)
-        validate_range("paid", self.paid, lowest=0, highest=self.total)
+        validate_range("settled", self.settled, lowest=0, highest=self.duration)
+
+    @classmethod
+    def opened(cls, terms: Terms, total: Balance, duration: Blocks) -> "Stream":
+        """Return the stream of ``total`` base units. Raises: ParameterOutOfRange."""
+        return cls(pay_out(terms, total), duration)
+
+    @property
+    def flow_q64(self) -> int:
+        """What a block adds to the shared reward, in Q64, rounded down."""
+        return (self.parts.to_pool << REWARD_Q64) // self.duration
 
     @property
     def remaining(self) -> Balance:
-        return Balance(self.total - self.paid)
+        """What had not left the escrow when it was settled."""
+        return Balance(self.parts.total - self.due_at(self.settled).total)
 
-    def due_at(self, elapsed: Blocks) -> Balance:
-        """Return what has streamed in all after ``elapsed`` blocks, rounded down."""
-        return Balance(self.total * max(0, min(elapsed, self.duration)) // self.duration)
+    def due_at(self, elapsed: Blocks) -> Payout:
+        """Return what has left in all after ``elapsed`` blocks."""
+        now = max(0, min(elapsed, self.duration))
+        return Payout(
+            Balance(ceil_div(self.parts.burned * now, self.duration)),
+            Balance(self.parts.to_provider * now // self.duration),
+            Balance(ceil_div(self.flow_q64 * now, 1 << REWARD_Q64)),
+        )
 
-    def advanced(self, elapsed: Blocks) -> tuple["Stream", Balance]:
-        """Return the stream after ``elapsed`` blocks and what it pays to get there.
-
-        It depends on the elapsed time alone: settling each block or once pays the same in all.
-        """
-        paid = max(self.paid, self.due_at(elapsed))
-        return replace(self, paid=Balance(paid)), Balance(paid - self.paid)
+    def advanced(self, elapsed: Blocks) -> tuple["Stream", Payout]:
+        """Return the stream settled up to ``elapsed`` blocks, and what left it since it was."""
+        now = Blocks(max(self.settled, min(elapsed, self.duration)))
+        before, after = self.due_at(self.settled), self.due_at(now)
+        due = Payout(
+            Balance(after.burned - before.burned),
+            Balance(after.to_provider - before.to_provider),
+            Balance(after.to_pool - before.to_pool),
+        )
+        return replace(self, settled=now), due
 
 
 def split(total: Balance, weights: Sequence[int]) -> list[Balance]:
@@ -145,19 +168,27 @@ def end_early(terms: Terms, stream: Stream, elapsed: Blocks, *, value: Balance) 
     """End a lease because its client wants to, ``elapsed`` blocks after it began.
 
     ``value`` is the ``value_of_top`` of the units for the blocks that are given back. What is not
-    refunded, the fee included, is paid out as if it had streamed.
+    refunded, the fee included, is divided as a payout of its own.
     """
-    unused = stream.total - max(
-        stream.paid, stream.due_at(Blocks(max(elapsed, min(terms.rent_min, stream.duration))))
-    )
+    stopped, due = stream.advanced(elapsed)
+    rented = stream.due_at(Blocks(max(elapsed, min(terms.rent_min, stream.duration))))
+    unused = stream.parts.total - max(rented.total, stream.due_at(stopped.settled).total)
     refund = min(unused, value) * (PPB - terms.early_end_fee_ppb) // PPB
-    return Ending(Balance(refund), pay_out(terms, Balance(stream.remaining - refund)))
+    return Ending(Balance(refund), _sum(due, pay_out(terms, Balance(stopped.remaining - refund))))
 
 
-def end_by_fault(terms: Terms, stream: Stream, elapsed: Blocks) -> Ending:
+def end_by_fault(stream: Stream, elapsed: Blocks) -> Ending:
     """End a lease because its provider failed: what has not streamed is refunded in full."""
     stopped, due = stream.advanced(elapsed)
-    return Ending(stopped.remaining, pay_out(terms, due))
+    return Ending(stopped.remaining, due)
+
+
+def _sum(one: Payout, other: Payout) -> Payout:
+    return Payout(
+        Balance(one.burned + other.burned),
+        Balance(one.to_provider + other.to_provider),
+        Balance(one.to_pool + other.to_pool),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +202,11 @@ class SharedReward:
 
     def added(self, amount: Balance) -> "SharedReward":
         """Share ``amount`` among the present units; without any it waits for the first ones."""
-        whole = (amount << REWARD_Q64) + self.dust_q64
+        return self.added_q64(amount << REWARD_Q64)
+
+    def added_q64(self, amount_q64: int) -> "SharedReward":
+        """Do as ``added`` does with an amount that has a fraction."""
+        whole = amount_q64 + self.dust_q64
         if self.units == 0:
             return replace(self, dust_q64=whole)
         per_unit, dust = divmod(whole, self.units)

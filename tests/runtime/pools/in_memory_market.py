@@ -31,7 +31,6 @@ from runtime.pools.settlement import (
     end_by_fault,
     end_early,
     extension_cost,
-    pay_out,
     split,
 )
 
@@ -131,7 +130,7 @@ class InMemoryMarket:
         shares = self._assign(units, prefer)
         streams = split(amount, [count for _, count in shares])
         parts = [
-            Part(name, count, [(self.height, Stream(paid, Blocks(duration)))])
+            Part(name, count, [(self.height, Stream.opened(TERMS, paid, Blocks(duration)))])
             for (name, count), paid in zip(shares, streams, strict=True)
         ]
         self.next_lease += 1
@@ -144,7 +143,7 @@ class InMemoryMarket:
         self._pay(lease.client, amount)
         paid = split(amount, [part.units for part in lease.parts])
         for part, share in zip(lease.parts, paid, strict=True):
-            part.terms.append((part.end(), Stream(share, Blocks(duration))))
+            part.terms.append((part.end(), Stream.opened(TERMS, share, Blocks(duration))))
         return amount
 
     def end(self, number: int) -> tuple[int, int, int]:
@@ -225,7 +224,7 @@ class InMemoryMarket:
 
     def _advance_term(self, part: Part, begin: int, stream: Stream) -> Stream:
         stream, due = stream.advanced(Blocks(max(0, self.height - begin)))
-        self._settle(part.provider, pay_out(TERMS, due))
+        self._settle(part.provider, due)
         return stream
 
     def _fail_part(self, lease: Lease, part: Part) -> None:
@@ -236,7 +235,7 @@ class InMemoryMarket:
                 other.leased += part.units
                 return
         for begin, stream in part.terms:
-            ending = end_by_fault(TERMS, stream, Blocks(max(0, self.height - begin)))
+            ending = end_by_fault(stream, Blocks(max(0, self.height - begin)))
             self._settle(part.provider, ending.payout)
             self._refund(lease.client, ending.refund)
         lease.parts.remove(part)

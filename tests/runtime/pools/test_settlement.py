@@ -9,6 +9,7 @@ from runtime.pools.parameters import DEFAULT_CURVE
 from runtime.pools.pricing import Blocks, Market, ParameterOutOfRange, PriceQ32, Units, cost
 from runtime.pools.settlement import (
     Membership,
+    Payout,
     SharedReward,
     Stream,
     Terms,
@@ -54,18 +55,31 @@ def test_a_payout_adds_up_to_its_amount(amount: Balance, burn: int, provider: in
 def test_a_stream_pays_the_same_whenever_it_is_settled(
     total: Balance, duration: int, moments: list[int]
 ) -> None:
-    stream, paid = Stream(total, Blocks(duration)), 0
+    stream, paid = Stream.opened(TERMS, total, Blocks(duration)), 0
     for moment in sorted(moments):
         stream, due = stream.advanced(Blocks(moment))
-        paid += due
+        paid += due.total
 
-        assert paid == total * min(moment, duration) // duration
+        assert paid == stream.due_at(Blocks(moment)).total
+        assert abs(paid - total * min(moment, duration) // duration) <= 2
         assert paid + stream.remaining == total
 
     stream, due = stream.advanced(Blocks(duration))
 
-    assert paid + due == total
-    assert stream.advanced(Blocks(0)) == (stream, 0)
+    assert paid + due.total == total
+    assert stream.due_at(Blocks(duration)) == pay_out(TERMS, total)
+    assert stream.advanced(Blocks(0)) == (stream, Payout(Balance(0), Balance(0), Balance(0)))
+
+
+@given(amounts, st.integers(1, 1 << 21), st.integers(0, 1 << 21))
+def test_the_pools_part_of_a_stream_covers_what_has_flowed_to_the_last_fraction(
+    total: Balance, duration: int, elapsed: int
+) -> None:
+    stream, now = Stream.opened(TERMS, total, Blocks(duration)), min(elapsed, duration)
+
+    over = (stream.due_at(Blocks(elapsed)).to_pool << 64) - stream.flow_q64 * now
+
+    assert 0 <= over < 1 << 64
 
 
 @given(amounts, st.lists(st.integers(1, 1 << 40), min_size=1, max_size=12))
@@ -78,7 +92,7 @@ def test_a_split_adds_up_and_is_in_proportion(total: Balance, weights: list[int]
 
 
 def test_an_early_end_refunds_the_unused_part_less_the_fee() -> None:
-    stream, _ = Stream(Balance(1_000), Blocks(100)).advanced(Blocks(40))
+    stream, _ = Stream.opened(TERMS, Balance(1_000), Blocks(100)).advanced(Blocks(40))
 
     ending = end_early(TERMS, stream, Blocks(40), value=Balance(10_000))
 
@@ -87,19 +101,19 @@ def test_an_early_end_refunds_the_unused_part_less_the_fee() -> None:
 
 
 def test_an_early_end_refunds_no_more_than_the_units_are_worth_now() -> None:
-    stream, _ = Stream(Balance(1_000), Blocks(100)).advanced(Blocks(40))
+    stream, _ = Stream.opened(TERMS, Balance(1_000), Blocks(100)).advanced(Blocks(40))
 
     assert end_early(TERMS, stream, Blocks(40), value=Balance(200)).refund == 190
 
 
 def test_the_shortest_rent_is_paid_however_early_a_lease_ends() -> None:
-    stream = Stream(Balance(1_000), Blocks(100))
+    stream = Stream.opened(TERMS, Balance(1_000), Blocks(100))
 
     assert end_early(TERMS, stream, Blocks(0), value=Balance(10_000)).refund == 855
 
 
 def test_a_lease_shorter_than_the_shortest_rent_refunds_nothing() -> None:
-    stream = Stream(Balance(1_000), Blocks(5))
+    stream = Stream.opened(TERMS, Balance(1_000), Blocks(5))
 
     ending = end_early(TERMS, stream, Blocks(0), value=Balance(10_000))
 
@@ -108,9 +122,9 @@ def test_a_lease_shorter_than_the_shortest_rent_refunds_nothing() -> None:
 
 
 def test_a_fault_refunds_everything_that_has_not_streamed_without_a_fee() -> None:
-    stream, _ = Stream(Balance(1_000), Blocks(100)).advanced(Blocks(30))
+    stream, _ = Stream.opened(TERMS, Balance(1_000), Blocks(100)).advanced(Blocks(30))
 
-    ending = end_by_fault(TERMS, stream, Blocks(40))
+    ending = end_by_fault(stream, Blocks(40))
 
     assert ending.refund == 600
     assert ending.payout.total == 100
@@ -120,10 +134,10 @@ def test_a_fault_refunds_everything_that_has_not_streamed_without_a_fee() -> Non
 def test_an_ending_divides_the_whole_escrow(
     total: Balance, duration: int, settled: int, now: int, value: Balance
 ) -> None:
-    stream, _ = Stream(total, Blocks(duration)).advanced(Blocks(min(settled, now)))
+    stream, _ = Stream.opened(TERMS, total, Blocks(duration)).advanced(Blocks(min(settled, now)))
 
     early = end_early(TERMS, stream, Blocks(now), value=value)
-    fault = end_by_fault(TERMS, stream, Blocks(now))
+    fault = end_by_fault(stream, Blocks(now))
 
     assert early.refund + early.payout.total == stream.remaining
     assert fault.refund + fault.payout.total == stream.remaining
@@ -226,9 +240,9 @@ def test_terms_beyond_all_are_refused(field: str) -> None:
         Terms(**shares, rent_min=Blocks(0))
 
 
-def test_a_stream_that_paid_more_than_it_holds_is_refused() -> None:
+def test_a_stream_that_was_settled_beyond_its_end_is_refused() -> None:
     with pytest.raises(ParameterOutOfRange):
-        Stream(Balance(1), Blocks(1), paid=Balance(2))
+        Stream(pay_out(TERMS, Balance(1)), Blocks(1), settled=Blocks(2))
 
 
 def test_a_pool_of_too_many_units_is_refused() -> None:
