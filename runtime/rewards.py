@@ -236,20 +236,11 @@ class Rewards(Module):
         Emits: Minted, ValidatorPaid.
         Raises: NotAllotted, AlreadyPaid, NothingEarned.
         """
-        allotment = self._allotment(epoch)
-        if self.settled[epoch, validator]:
-            raise AlreadyPaid(f"epoch {epoch}")
-        earned = self._earned(allotment, validator, epoch)
-        if not earned:
-            raise NothingEarned(f"epoch {epoch}")
+        commission, parts = self.payout_due(validator, epoch)
         self.settled[epoch, validator] = True
-        oldest = self.context.block.epoch - self.sources.epochs_kept
-        origin = Epoch(max(oldest, self.sources.tables.origin(epoch)))
-        backing = self.sources.stake.backing(validator, origin)
-        commission, parts = divide(earned, validator, backing)
         mint = self.sources.issuer.mint_keepable
         paid = Balance(sum(mint(account, part) for account, part in parts))
-        self._note_paid(epoch, allotment, paid)
+        self._note_paid(epoch, paid)
         self.emit(ValidatorPaid(validator, epoch, paid, commission))
 
     @call(1, weight=Weight(600_000))
@@ -260,20 +251,45 @@ class Rewards(Module):
         Emits: HeldMinted, Rewarded, ProviderPaid.
         Raises: NotAllotted, AlreadyPaid, NothingEarned.
         """
+        amount, withheld = self.claim_due(signer, epoch)
+        self.claimed[signer] = epoch + 1
+        self.sources.stake.bond_reward(signer, amount)
+        self._note_paid(epoch, amount)
+        self.emit(ProviderPaid(signer, epoch, amount, withheld))
+
+    def payout_due(
+        self, validator: AccountId, epoch: Epoch
+    ) -> tuple[Balance, list[tuple[AccountId, Balance]]]:
+        """Return the commission, and everybody's part, of what ``payout`` would pay.
+
+        Raises: NotAllotted, AlreadyPaid, NothingEarned.
+        """
         allotment = self._allotment(epoch)
-        if epoch < self.claimed[signer]:
-            raise AlreadyPaid(f"epochs below {self.claimed[signer]}")
+        if self.settled[epoch, validator]:
+            raise AlreadyPaid(f"epoch {epoch}")
+        earned = self._earned(allotment, validator, epoch)
+        if not earned:
+            raise NothingEarned(f"epoch {epoch}")
+        oldest = self.context.block.epoch - self.sources.epochs_kept
+        origin = Epoch(max(oldest, self.sources.tables.origin(epoch)))
+        return divide(earned, validator, self.sources.stake.backing(validator, origin))
+
+    def claim_due(self, provider: AccountId, epoch: Epoch) -> tuple[Balance, Balance]:
+        """Return what ``claim`` would bond, and what the provider's ramp keeps back of it.
+
+        Raises: NotAllotted, AlreadyPaid, NothingEarned.
+        """
+        allotment = self._allotment(epoch)
+        if epoch < self.claimed[provider]:
+            raise AlreadyPaid(f"epochs below {self.claimed[provider]}")
         compute = self.sources.compute
-        proven = compute.proven_operations(signer, epoch)
+        proven = compute.proven_operations(provider, epoch)
         whole = allotment.compute * proven // max(1, compute.total_operations(epoch))
-        age = epoch - compute.proving_since(signer, epoch)
+        age = epoch - compute.proving_since(provider, epoch)
         amount = Balance(whole * ramp_ppb(age, self.config.ramp_epochs) // PPB)
         if not amount:
             raise NothingEarned(f"epoch {epoch}")
-        self.claimed[signer] = epoch + 1
-        self.sources.stake.bond_reward(signer, amount)
-        self._note_paid(epoch, allotment, amount)
-        self.emit(ProviderPaid(signer, epoch, amount, Balance(whole - amount)))
+        return amount, Balance(whole - amount)
 
     def forfeit(self, validator: AccountId, epoch: Epoch) -> None:
         """Let ``validator`` earn nothing by its votes and blocks of ``epoch``, if still unpaid."""
@@ -298,12 +314,14 @@ class Rewards(Module):
         oldest = self.context.block.epoch - self.sources.epochs_kept
         for epoch, allotment in self.allotments.items():
             assert allotment is not None
-            assert allotment.unpaid >= 0
-            assert oldest <= epoch <= self.context.block.epoch
+            self.require("no_epoch_pays_more_than_its_allotment", allotment.unpaid >= 0)
+            known = oldest <= epoch <= self.context.block.epoch
+            self.require("allotments_are_of_the_last_epochs", known)
             outstanding += allotment.unpaid
         pot = self.reserve.get().unminted
         made = self.config.pot + self.recycled.get()
-        assert pot + outstanding + self.issued.get() == made
+        accounted = pot + outstanding + self.issued.get()
+        self.require("pot_and_allotted_and_paid_are_constant", accounted == made)
 
     def _close(self, epoch: Epoch) -> None:
         """Allot what the rule mints for the epoch that ends, and forget the oldest."""
@@ -349,7 +367,8 @@ class Rewards(Module):
         authored = allotment.authors * blocks // self.sources.epoch_length
         return Balance(authored + allotment.voters * weight // table.total)
 
-    def _note_paid(self, epoch: Epoch, allotment: Allotment, amount: Balance) -> None:
+    def _note_paid(self, epoch: Epoch, amount: Balance) -> None:
+        allotment = self._allotment(epoch)
         self.allotments[epoch] = replace(allotment, paid=Balance(allotment.paid + amount))
         self.issued.set(Balance(self.issued.get() + amount))
 
