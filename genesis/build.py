@@ -8,6 +8,7 @@ from genesis.spec import ChainSpec
 from primitives.block import Block, Header
 from primitives.merkle import merkle_root
 from primitives.types import GENESIS_EPOCH, GENESIS_HEIGHT, Digest, View
+from runtime.invariants import check_invariants
 from runtime.module import EMPTY_ACCOUNT, BlockInfo, Context
 from runtime.overlay import DictState, Overlay
 from runtime.runtime import Runtime
@@ -49,8 +50,7 @@ def build_genesis(spec: ChainSpec) -> Genesis:
     runtime.rewards.build_genesis()
     runtime.session.build_genesis(spec.power_table(), spec.genesis_randomness)
     state = {key: value for key, value in sorted(overlay.writes.items()) if value is not None}
-    for module in runtime.modules:
-        module.check_invariants()
+    check_invariants(runtime.modules)
     tree = StateTree()
     tree.update(state)
     header = Header(

@@ -293,8 +293,10 @@ class Balances(Module):
 
     def check_invariants(self) -> None:
         free, held = list(self.free.values()), list(self.held.values())
-        assert sum(free) + sum(held) == self.total_issuance.get()
-        assert all(amount >= self.config.existential_deposit for amount in free)
+        total = sum(free) + sum(held)
+        self.require("issuance_is_free_and_held", total == self.total_issuance.get())
+        least = self.config.existential_deposit
+        self.require("no_account_holds_dust", all(amount >= least for amount in free))
 
     def _move(self, sender: AccountId, recipient: AccountId, amount: Balance) -> None:
         """Debit first, so that nobody pays with what they are about to receive."""

@@ -140,5 +140,5 @@ class Fees(Module):
 
     def check_invariants(self) -> None:
         low, high = self.config.base_fee_min_ppb, self.config.base_fee_max_ppb
-        assert low <= self.base_fee_ppb.get() <= high
-        assert not self._fees + self._tips
+        self.require("base_fee_is_in_its_range", low <= self.base_fee_ppb.get() <= high)
+        self.require("fees_of_the_block_are_shared", not self._fees + self._tips)

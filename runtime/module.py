@@ -294,6 +294,19 @@ class StorageMap(Generic[K, T]):
         return bound
 
 
+class InvariantBroken(AssertionError):
+    """What always holds between blocks does not hold after this one: a bug, which stops the node.
+
+    ``invariant`` is its name, ``module.what_holds``.
+    """
+
+    def __init__(self, invariant: str, block: BlockInfo) -> None:
+        super().__init__(f"{invariant} does not hold after block {block.height}")
+        self.invariant = invariant
+        self.height = block.height
+        self.view = block.view
+
+
 class Module:
     """A part of the runtime with storage, calls and hooks of its own."""
 
@@ -322,4 +335,15 @@ class Module:
         """Do what comes after the extrinsics of a block; bounded, and must not raise."""
 
     def check_invariants(self) -> None:
-        """Assert what always holds between blocks; walks whole maps, so never inside a block."""
+        """Require what always holds between blocks; walks whole maps, so never inside a block.
+
+        Raises: InvariantBroken.
+        """
+
+    def require(self, invariant: str, holds: bool) -> None:  # noqa: FBT001 - the condition is the point
+        """Refuse to go on unless an invariant holds; its name says what holds, in_snake_case.
+
+        Raises: InvariantBroken.
+        """
+        if not holds:
+            raise InvariantBroken(f"{self.name}.{invariant}", self.context.block)

@@ -276,11 +276,14 @@ class Multisig(Module):
         deposits: dict[AccountId, int] = {}
         for operation in self.operations.values():
             assert operation is not None
-            assert len(set(operation.approvals)) == len(operation.approvals) > 0
+            approvals = operation.approvals
+            once = len(set(approvals)) == len(approvals) > 0
+            self.require("members_approve_once", once)
             held = deposits.get(operation.proposer, 0)
             deposits[operation.proposer] = held + operation.deposit
         for account, amount in deposits.items():
-            assert self.holder.held_for(account, HOLD_REASON) == amount
+            held = self.holder.held_for(account, HOLD_REASON)
+            self.require("operations_have_deposits", held == amount)
 
     def _multisig(self, signer: Signer, others: Others, threshold: int) -> AccountId:
         members = _members(signer, others)

@@ -186,8 +186,8 @@ class Offences(Module):
 
     def check_invariants(self) -> None:
         for epochs in self.punished.values():
-            assert list(epochs) == sorted(set(epochs))
-            assert epochs[-1] <= self.context.block.epoch
+            self.require("an_epoch_is_punished_once", list(epochs) == sorted(set(epochs)))
+            self.require("offences_are_past", epochs[-1] <= self.context.block.epoch)
 
     def _judge(self, evidence: bytes, *, reporter: AccountId) -> None:
         epoch = self.evidence.epoch_of(evidence)

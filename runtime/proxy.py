@@ -295,10 +295,10 @@ class Proxy(Module):
     def check_invariants(self) -> None:
         for account, items in self.delegations.items():
             held = self.holder.held_for(account, DELEGATES_HOLD)
-            assert held == self._deposit(len(items))
+            self.require("delegations_have_deposits", held == self._deposit(len(items)))
         for account, entries in self.announcements.items():
             held = self.holder.held_for(account, ANNOUNCEMENTS_HOLD)
-            assert held == self._deposit(len(entries))
+            self.require("announcements_have_deposits", held == self._deposit(len(entries)))
 
     def _act(
         self, real: AccountId, delegate: AccountId, delegation: Delegation, inner: Call

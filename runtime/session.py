@@ -197,13 +197,15 @@ class Session(Module):
         height = self.context.block.height
         newest = epoch_of(Height(height + 1), self.config.epoch_length)
         kept = {epoch for epoch, _ in self.tables.items()}
-        assert kept == set(range(max(0, newest + 1 - self.tables_kept), newest + 1))
-        assert kept == {epoch for epoch, _ in self.randomness.items()}
+        wanted = set(range(max(0, newest + 1 - self.tables_kept), newest + 1))
+        self.require("latest_tables_are_kept", kept == wanted)
+        beacons = {epoch for epoch, _ in self.randomness.items()}
+        self.require("tables_have_their_randomness", kept == beacons)
         owned: dict[bytes, AccountId] = {}
         for account, record in self.keys.items():
             assert record is not None
             owned.update(dict.fromkeys(record.keys.each(), account))
-        assert owned == dict(self.key_owners.items())
+        self.require("keys_have_one_owner", owned == dict(self.key_owners.items()))
 
     def make_table(self, following: Epoch) -> PowerTable:
         """Write the table of the next epoch and return it; for the boundary's hook alone."""

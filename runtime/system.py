@@ -95,4 +95,4 @@ class System(Module):
         self.height.set(self.context.block.height)
 
     def check_invariants(self) -> None:
-        assert self.height.get() == self.context.block.height
+        self.require("height_is_the_blocks", self.height.get() == self.context.block.height)

@@ -40,4 +40,4 @@ class Timestamp(Module):
         self.now.set(now)
 
     def check_invariants(self) -> None:
-        assert self.now.get() == self.context.block.timestamp
+        self.require("time_is_the_blocks", self.now.get() == self.context.block.timestamp)

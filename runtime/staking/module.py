@@ -322,24 +322,28 @@ class Staking(Module):
     def check_invariants(self) -> None:
         active: dict[AccountId, Balance] = {}
         for account, ledger in self.ledgers.items():
-            assert self.tokens.held_for(account, HOLD) == ledger.total
-            assert all(chunk.amount for chunk in ledger.chunks)
-            assert len(ledger.vesting) <= self.config.vesting_epochs
+            held = self.tokens.held_for(account, HOLD)
+            self.require("ledgers_are_held", held == ledger.total)
+            self.require("no_chunk_is_empty", all(chunk.amount for chunk in ledger.chunks))
+            vesting = len(ledger.vesting)
+            self.require("vesting_is_bounded", vesting <= self.config.vesting_epochs)
             active[account] = ledger.active
         validating = {account for account, _ in self.validators.items()}
         candidates = self.candidates.get()
-        assert list(candidates) == sorted(validating)
-        assert len(candidates) <= self.config.validators_max
-        assert not validating & {account for account, _ in self.jailed.items()}
+        self.require("candidates_are_the_validators", list(candidates) == sorted(validating))
+        self.require("validators_are_bounded", len(candidates) <= self.config.validators_max)
+        jailed = {account for account, _ in self.jailed.items()}
+        self.require("nobody_validates_in_jail", not validating & jailed)
         named: dict[AccountId, list[AccountId]] = {}
         for account, target in self.targets.items():
             assert target is not None
-            assert account not in validating
+            self.require("validators_nominate_nobody", account not in validating)
             named.setdefault(target, []).append(account)
         for validator in sorted(validating | set(named)):
             self._check_backing(validator, sorted(named.get(validator, [])), active)
-        assert {each for each, _ in self.backings.items()} <= validating | set(named)
-        assert {each for each, _ in self.stakes.items()} <= validating | set(named)
+        for kept in (self.backings, self.stakes):
+            backed = {each for each, _ in kept.items()}
+            self.require("only_the_named_are_backed", backed <= validating | set(named))
 
     # Private
 
@@ -348,15 +352,19 @@ class Staking(Module):
     ) -> None:
         backing = self.backings[validator]
         known = self.validators[validator]
-        assert backing.own == (active.get(validator, 0) if known else 0)
-        assert backing.commission_ppb == (known.commission_ppb if known else 0)
+        own = active.get(validator, 0) if known else 0
+        commission = known.commission_ppb if known else 0
+        is_known = (backing.own, backing.commission_ppb) == (own, commission)
+        self.require("backings_have_the_validators_part", is_known)
         expected = [(account, active[account]) for account in names if active.get(account)]
-        assert [(each.account, each.amount) for each in backing.backers] == expected
-        assert len(expected) <= self.config.nominators_max
-        assert self.stakes[validator] == backing.total
+        backers = [(each.account, each.amount) for each in backing.backers]
+        self.require("backings_have_the_nominators_part", backers == expected)
+        self.require("nominators_are_bounded", len(expected) <= self.config.nominators_max)
+        self.require("stakes_are_the_backings_sums", self.stakes[validator] == backing.total)
         epochs = self.past_epochs[validator]
-        assert list(epochs) == sorted(set(epochs))
-        assert all(self.past[validator, epoch] is not None for epoch in epochs)
+        known_past = all(self.past[validator, epoch] is not None for epoch in epochs)
+        in_order = list(epochs) == sorted(set(epochs))
+        self.require("past_backings_are_on_record", in_order and known_past)
 
     def _bond(self, account: AccountId, amount: Balance) -> None:
         self.tokens.hold(account, HOLD, amount)

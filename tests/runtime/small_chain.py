@@ -21,6 +21,7 @@ from primitives.types import (
     View,
 )
 from runtime.executive import BlockExecution, ReadyExtrinsic
+from runtime.invariants import check_invariants
 from runtime.module import BlockInfo, Call, Context
 from runtime.overlay import DictState, Overlay
 from runtime.runtime import CALLS, Config, Runtime
@@ -109,8 +110,7 @@ class SmallChain:
 
     def finish(self, execution: BlockExecution) -> tuple[Receipt, ...]:
         executed = execution.end()
-        for module in execution.runtime.modules:
-            module.check_invariants()
+        check_invariants(execution.runtime.modules)
         self.state.apply(executed.writes)
         self.height, self.now = Height(self.height + 1), Millis(self.now + 1000)
         return executed.receipts
