@@ -56,7 +56,7 @@ from runtime.annotations import field_codecs
 from runtime.executive import ReadyExtrinsic
 from runtime.metadata import describe_runtime
 from runtime.queries import QUERIES
-from runtime.runtime import MODULES
+from runtime.runtime import MODULES, Runtime
 from runtime.session_keys import (
     SET_KEYS_ARGUMENTS,
     KeyProofs,
@@ -261,12 +261,15 @@ class RpcBackend:
         query = QUERIES.get(name)
         if query is None:
             raise UnknownCall(name)
+        await trio.lowlevel.checkpoint()
+        return query.run(self.runtime_after(at), arguments)
+
+    def runtime_after(self, at: Digest | None) -> Runtime:
         block = at or self.best_hash()
         if not self._chain.unfinalized.has_state(block):
             self._final_height(block)
             raise StatePruned("calls are answered for the last final block and those above it")
-        await trio.lowlevel.checkpoint()
-        return query.run(self._chain.runtime_after(block), arguments)
+        return self._chain.runtime_after(block)
 
     # author
 
@@ -302,12 +305,8 @@ class RpcBackend:
 
     async def query_fee(self, extrinsic: bytes, at: Digest | None) -> FeeInfo:
         ready = ReadyExtrinsic.decode(extrinsic)
-        block = at or self.best_hash()
-        if not self._chain.unfinalized.has_state(block):
-            self._final_height(block)
-            raise StatePruned("fees are known for the last final block and those above it")
         await trio.lowlevel.checkpoint()
-        runtime = self._chain.runtime_after(block)
+        runtime = self.runtime_after(at)
         weight = Weight(ready.weight + self._chain.config.system.extrinsic_weight)
         return FeeInfo(weight, len(extrinsic), runtime.fees.fee(weight, len(extrinsic)))
 

@@ -12,6 +12,7 @@ from node.rpc.namespaces.consensus import Consensus
 from node.rpc.namespaces.history import History
 from node.rpc.namespaces.payment import Payment
 from node.rpc.namespaces.rpc import Rpc
+from node.rpc.namespaces.staking import Staking
 from node.rpc.namespaces.state import State
 from node.rpc.namespaces.system import System
 from node.rpc.rendering import Renderer
@@ -35,6 +36,7 @@ def build_dispatcher(backend: NodeBackend, limits: Limits | None = None) -> Disp
         Payment(backend),
         History(backend, addresses),
         Consensus(backend),
+        Staking(backend),
         Rpc(lambda: dispatcher.served, backend.node_version),
     )
     dispatcher = Dispatcher(namespaces, codecs, limits)

@@ -28,6 +28,7 @@ from primitives.types import (
     View,
     Weight,
 )
+from runtime.runtime import Runtime
 
 
 class UnknownBlock(LoopinError):
@@ -181,6 +182,17 @@ class StateBackend(Protocol):
         ...
 
 
+class RuntimeBackend(Protocol):
+    """The chain's own rules over its state."""
+
+    def runtime_after(self, at: Digest | None) -> Runtime:
+        """Return the runtime over the state after a block, for questions; writes go nowhere.
+
+        Raises: UnknownBlock, StatePruned.
+        """
+        ...
+
+
 class StatusKind(StrEnum):
     """The words for what becomes of an extrinsic."""
 
@@ -305,6 +317,7 @@ class NodeBackend(
     PaymentBackend,
     HistoryBackend,
     ConsensusBackend,
+    RuntimeBackend,
     Protocol,
 ):
     """All of the node."""

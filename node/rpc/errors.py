@@ -91,3 +91,9 @@ def invalid_parameter(name: str, reason: str) -> RpcError:
         {"parameter": name, "reason": reason},
         message=f"Invalid params: {name}: {reason}",
     )
+
+
+def require_count(count: int, most: int) -> None:
+    """Refuse a page of nothing, or of more than ``most``. Raises: RpcError."""
+    if not 1 <= count <= most:
+        raise invalid_parameter("count", f"expected 1 to {most}")

@@ -1,6 +1,6 @@
 """A node in memory for the RPC to talk to: a chain of a few blocks, a mempool, a key."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -41,6 +41,8 @@ from primitives.types import (
     View,
     Weight,
 )
+from runtime.runtime import Runtime
+from tests.runtime.small_chain import SmallChain
 
 ALICE = AccountId(bytes([1]) * 32)
 BOB = AccountId(bytes([2]) * 32)
@@ -97,6 +99,7 @@ class FakeNode:
     receipts_per_block: int = 3
     is_syncing: bool = False
     spec_version: SpecVersion = SpecVersion(3)
+    runtime: Callable[[], Runtime] = lambda: SmallChain().runtime
 
     def __post_init__(self) -> None:
         for height in range(HEADS):
@@ -198,6 +201,10 @@ class FakeNode:
     def metadata(self, at: Digest | None) -> Json:
         self._require(at)
         return {"modules": []}
+
+    def runtime_after(self, at: Digest | None) -> Runtime:
+        self._require(at)
+        return self.runtime()
 
     async def call(self, name: str, arguments: bytes, at: Digest | None) -> bytes:
         self._require(at)

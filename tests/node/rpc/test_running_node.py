@@ -125,6 +125,11 @@ def test_every_method_answers_what_its_description_says(client: NodeClient) -> N
         "chain_getExtrinsic": [known],
         "chain_getAccountHistory": [bob, 10],
         "chain_getBlockHash": [1],
+        **{
+            f"staking_{name}": [hex_of(ALICE.public)]
+            for name in ("validator", "ledger", "pendingRewards", "sessionKeys", "estimateSlash")
+        },
+        "staking_nominations": [bob],
     }
     document: Any = client.call("rpc_discover")
     answered = set()
