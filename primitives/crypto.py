@@ -30,6 +30,8 @@ class Purpose:
     EXTRINSIC = _purpose("extrinsic")
     EXTRINSIC_SIGNING = _purpose("extrinsic signing")
     ACCOUNT_MULTISIG = _purpose("multisig account")
+    ACCOUNT_POOL = _purpose("pool account")
+    LEASE_DRAW = _purpose("lease draw")
     CALL = _purpose("call")
     REMARK = _purpose("remark")
     STATE_KEY = _purpose("state key")
@@ -54,6 +56,10 @@ class Purpose:
     STORAGE_SEAL = _purpose("storage seal")
     STORAGE_LABEL = _purpose("storage label")
     STORAGE_LEAF = _purpose("storage leaf")
+    JOB_NETWORK = _purpose("job network")
+    JOB_ACTIVATIONS = _purpose("job activations")
+    JOB_COMMITMENT = _purpose("job commitment")
+    LEASE_ACCESS = _purpose("lease access")
 
 
 def keyed_hash(purpose: bytes, data: bytes) -> Digest:
