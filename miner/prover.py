@@ -170,9 +170,9 @@ class Prover:
     def progress(self) -> Progress:
         return Progress(len(self._leaves) // DIGEST_BYTES, self._total)
 
-    def save(self) -> bytes:
-        """Return a checkpoint: the digests of the leaves computed so far."""
-        return bytes(self._leaves)
+    def save(self, first: int = 0) -> bytes:
+        """Return a checkpoint: the digests of the leaves computed so far, from ``first`` on."""
+        return bytes(memoryview(self._leaves)[first * DIGEST_BYTES :])
 
     def step(self) -> Progress:
         """Compute one batch, having submitted the next.
