@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from miner.provider import (
+from miner.provider import Provider
+from miner.provider_messages import (
     Action,
     Commit,
     Commitment,
     Proven,
-    Provider,
     Register,
     Respond,
     Sight,

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miner.provider import (
+from miner.provider import Provider
+from miner.provider_messages import (
     Abandon,
     Action,
     Advanced,
@@ -16,7 +17,6 @@ from miner.provider import (
     Fact,
     ProofFailed,
     Prove,
-    Provider,
     Refused,
     Register,
     Respond,
