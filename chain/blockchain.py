@@ -25,6 +25,7 @@ from primitives.codec import decode_trusted, encode, encode_listed
 from primitives.errors import LoopinError
 from primitives.types import AccountId, Digest, Epoch, Height, Millis, View
 from runtime.executive import BlockExecution, Executed
+from runtime.invariants import check_in_slices
 from runtime.module import BlockInfo, Context
 from runtime.overlay import Overlay
 from runtime.runtime import Config, Runtime
@@ -83,10 +84,14 @@ def encode_receipts_in_slices(executed: Executed) -> Slices[list[bytes]]:
 class Blockchain:
     """The chain of one node."""
 
-    def __init__(self, store: Store, *, config: Config, interval: Millis) -> None:
+    def __init__(
+        self, store: Store, *, config: Config, interval: Millis, checked_entries_max: int = 0
+    ) -> None:
         """Take up the chain where ``store`` left it.
 
         The state tree is built from the whole finalized state, which checks every value in it.
+        ``checked_entries_max`` is up to how many entries of the state the runtime's invariants are
+        checked after each block, since that walks them all; 0 is for a chain that never does.
         Raises: StoreCorrupted.
         """
         head = store.reads.head
@@ -99,6 +104,7 @@ class Blockchain:
         self.store = store
         self.config = config
         self.interval = interval
+        self.checked_entries_max = checked_entries_max
         self.tree = BranchTree(tree)
         self.final = self._stored_header(head.height)
         self.final_hash = head.hash
@@ -219,6 +225,21 @@ class Blockchain:
         return path[::-1]
 
     # Taking blocks
+
+    def end(self, execution: BlockExecution) -> Slices[Executed]:
+        """End a block, and check what always holds after one if this chain does that.
+
+        Nothing of the block is held yet. Raises: MisplacedInherent, InvariantBroken.
+        """
+        executed = yield from execution.end_in_slices()
+        if self.entries <= self.checked_entries_max:
+            yield from check_in_slices(execution.runtime.modules)
+        return executed
+
+    @property
+    def entries(self) -> int:
+        """Entries of the state, as of the block that the state tree is at."""
+        return len(self.tree.tree)
 
     def move_tree_to(self, block_hash: Digest) -> Slices[None]:
         """Bring the state tree to the state after an unfinalized block or the last final one."""

@@ -81,7 +81,7 @@ def build_block(
     yield from _put_in_evidence(draft, evidence)
     yield from _fill(draft, candidates, is_late, on_invalid)
     yield
-    executed = yield from execution.end_in_slices()
+    executed = yield from chain.end(execution)
     chain.unfinalized.require_room(len(executed.writes))
     yield
     receipts = yield from encode_receipts_in_slices(executed)

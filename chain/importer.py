@@ -12,7 +12,7 @@ from primitives.crypto import Purpose, keyed_hash
 from primitives.errors import DecodeError, InvalidBlock, InvalidExtrinsic
 from primitives.merkle import merkle_root_in_slices
 from primitives.types import Digest
-from runtime.executive import BlockExecution, Executed, ReadyExtrinsic
+from runtime.executive import BlockExecution, ReadyExtrinsic
 from runtime.module import BlockInfo
 
 SLICE_EXTRINSICS = 32
@@ -89,7 +89,8 @@ def import_block(
         vrf_output=output,
     )
     execution = BlockExecution(chain.state_after(parent_hash), chain.config, info, JUDGE)
-    executed = yield from _execute(execution, body.extrinsics)
+    yield from _execute(execution, body.extrinsics)
+    executed = yield from chain.end(execution)
     chain.unfinalized.require_room(len(executed.writes))
     receipts = yield from encode_receipts_in_slices(executed)
     receipts_root = yield from merkle_root_in_slices(receipts)
@@ -107,7 +108,7 @@ def import_block(
     return imported
 
 
-def _execute(execution: BlockExecution, body: Sequence[ReadyExtrinsic]) -> Slices[Executed]:
+def _execute(execution: BlockExecution, body: Sequence[ReadyExtrinsic]) -> Slices[None]:
     execution.begin()
     for number, ready in enumerate(body, start=1):
         if number % SLICE_EXTRINSICS == 0:
@@ -117,4 +118,3 @@ def _execute(execution: BlockExecution, body: Sequence[ReadyExtrinsic]) -> Slice
         except InvalidExtrinsic as error:
             raise InvalidBody(f"extrinsic {number - 1}: {error.reason}, {error}") from error
     yield
-    return (yield from execution.end_in_slices())

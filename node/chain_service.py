@@ -17,6 +17,7 @@ from chain.mempool import Mempool
 from chain.state_tree import VersionNotKept
 from chain.unfinalized import TooManyUnfinalized, UnknownState
 from node.extrinsic_intake import ExtrinsicIntake
+from node.invariants import told_if_broken
 from node.sliced import run_in_slices
 from primitives.block import Block
 from primitives.errors import InvalidBlock, InvalidExtrinsic
@@ -91,16 +92,17 @@ class ChainService:
             candidates = self._candidates(self.chain.path_to(assignment.parent))
             seconds = self.chain.interval * BUILD_TIME_PERCENT / 100_000
             deadline = trio.current_time() + seconds
-            imported = await run_in_slices(
-                build_block(
-                    self.chain,
-                    assignment,
-                    candidates,
-                    is_late=lambda: trio.current_time() > deadline,
-                    on_invalid=self._on_invalid,
-                    evidence=evidence,
+            with told_if_broken("own"):
+                imported = await run_in_slices(
+                    build_block(
+                        self.chain,
+                        assignment,
+                        candidates,
+                        is_late=lambda: trio.current_time() > deadline,
+                        on_invalid=self._on_invalid,
+                        evidence=evidence,
+                    )
                 )
-            )
         self._follow_best(imported)
         return imported
 
@@ -169,7 +171,8 @@ class ChainService:
             height = Height(self.chain.header(parent).height + 1)
             epoch = epoch_of(height, self.chain.config.session.epoch_length)
             rules = self.chain.rules(Epoch(epoch), parent)
-            return await run_in_slices(import_block(self.chain, block, body, rules))
+            with told_if_broken(f"0x{block.hash.hex()}"):
+                return await run_in_slices(import_block(self.chain, block, body, rules))
 
     async def save_pending(self, block_hash: Digest) -> None:
         """Put a held block where a crash cannot take it. Raises: WriteFailed."""

@@ -70,6 +70,8 @@ class NodeConfig:
     sync: SyncWay = SyncWay.FULL
     checkpoint: Checkpoint | None = None
     """A block that the chain must go through, whatever others prove."""
+    check_invariants: bool | None = None
+    """Whether what always holds is checked after every block; by default not on a live chain."""
     metrics: MetricsConfig | None = None
     """None for a node without metrics."""
     rpc: RpcConfig = field(default_factory=RpcConfig)

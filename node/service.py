@@ -19,6 +19,7 @@ from chain.blockchain import Blockchain, Finalized
 from chain.handover import TableChain
 from chain.mempool import Mempool
 from chain.snapshot_folder import SnapshotFolder
+from chain.store import Store
 from consensus.simplex.config import Timing
 from genesis.build import Genesis, build_genesis
 from genesis.spec import ChainSpec
@@ -35,6 +36,7 @@ from node.evidence_reports import EvidenceReports
 from node.extrinsic_intake import ExtrinsicIntake, FinalizedJudge
 from node.extrinsic_relay import ExtrinsicRelay
 from node.extrinsic_watch import ExtrinsicWatch
+from node.invariants import SizeWatch, checked_entries_max
 from node.journal_file import JournalFile
 from node.keystore import Keystore, Role
 from node.metrics import Metrics, Sources
@@ -155,7 +157,7 @@ async def run_node(
         keystore = Keystore(folder.keystore)
         if config.is_validator:
             require_keys(keystore)
-        chain = Blockchain(store, config=spec.runtime, interval=spec.consensus.block_interval)
+        chain = _open_chain(store, config, spec)
         watch = ExtrinsicWatch()
         mempool = Mempool(FinalizedJudge(chain), config.mempool, watch.on_change)
         intake = ExtrinsicIntake(mempool, checker)
@@ -174,6 +176,15 @@ async def run_node(
             watch=watch,
         )
         await _run_core(core, task_status, view)
+
+
+def _open_chain(store: Store, config: NodeConfig, spec: ChainSpec) -> Blockchain:
+    return Blockchain(
+        store,
+        config=spec.runtime,
+        interval=spec.consensus.block_interval,
+        checked_entries_max=checked_entries_max(spec, config.check_invariants),
+    )
 
 
 async def _start_from_snapshot(
@@ -206,7 +217,7 @@ async def _run_core(core: Core, task_status: TaskStatus[int], view: ProgressView
     service.on_final.append(core.watch.on_final)
     reports = EvidenceReports(core.evidence, chain)
     service.find_evidence = reports.find
-    service.on_final.append(reports.on_final)
+    service.on_final += [reports.on_final, SizeWatch(chain).on_final]
     network: Network | None = None
     node_network: NodeNetwork | None = None
     if core.config.network is not None:

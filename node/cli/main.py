@@ -9,6 +9,7 @@ Exit codes:
   2  the command line is wrong
   3  a file, key or option is unusable
   4  no node answers, or it stopped answering
+  5  a node stopped since a block broke what always holds: a bug; its log has the name
 130  interrupted
 ===  ============================================================================================
 """
@@ -30,6 +31,7 @@ COMMANDS = {
     "genesis": "Make, look at and check chain specs.",
     "key": "Make, import, look at and use keys.",
     "account": "Balances, transfers and history of accounts.",
+    "stake": "Bonds, validating, nominating and their rewards.",
     "chain": "Look at the chain of a running node.",
     "db": "Check and prune a node's database.",
     "simulate": "Run the economic experiments and write reports.",

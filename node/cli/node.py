@@ -33,12 +33,14 @@ from node.config import (
     SyncWay,
 )
 from node.data_folder import DataFolder
+from node.invariants import find_broken
 from node.keystore import Keystore, Role
 from node.rpc.transport.access import LOCAL_ORIGINS, Access, MethodPolicy
 from node.service import run_node
 from p2p.identity import format_address, parse_address, parse_peer_address
 from primitives.errors import ConfigError, DecodeError
 
+EXIT_BROKEN = 5
 DEFAULT_BASE_PATH = Path("~/.local/share/loopin")
 LOG_FORMAT = "%(asctime)s.%(msecs)03d %(levelname)-7s %(name)s %(message)s"
 
@@ -69,6 +71,7 @@ class Options:
     sync: str
     checkpoint: str | None
     signature_workers: int | None
+    check_invariants: bool | None
     stop_with_stdin: bool
     log: str
 
@@ -172,6 +175,12 @@ class Options:
     help="Processes that check signatures; by default one a processor, but one.",
 )
 @click.option(
+    "--check-invariants/--no-check-invariants",
+    default=None,
+    help="Check after every block what always holds, and stop at the first that breaks it; "
+    "by default on every chain that is not live.",
+)
+@click.option(
     "--stop-with-stdin",
     is_flag=True,
     help="Stop when standard input ends, as it does when the program that started the node dies.",
@@ -192,6 +201,9 @@ def node(**given: Any) -> None:  # noqa: ANN401 - one parameter an option
         try:
             trio.run(_run_until_told_to_stop, config, spec, options.stop_with_stdin)
         except BaseExceptionGroup as group:
+            if find_broken(group) is not None:
+                # Which one, and after which block, is in the log.
+                click.get_current_context().exit(EXIT_BROKEN)
             reason = only_reason(group)
             if reason is None:
                 raise
@@ -218,6 +230,7 @@ def _config(options: Options, base_path: Path) -> NodeConfig:
         sync=SyncWay(options.sync),
         checkpoint=parse_checkpoint(options.checkpoint) if options.checkpoint else None,
         signature_workers=options.signature_workers,
+        check_invariants=options.check_invariants,
         # A development chain of one has nobody to talk to.
         network=None if options.dev else _network(options),
         metrics=None if options.no_prometheus else metrics,
