@@ -132,7 +132,7 @@ def compact(records: Iterable[Record]) -> tuple[Record, ...]:
     """Return the fewest records that bind just as much: what a journal may be rewritten to.
 
     Of the newest epoch the newest finalization and everything above it stay; the rest becomes a
-    floor.
+    floor. A journal of certificates alone gets none: it must go on telling that no word is in it.
     """
     kept = list(records)
     if not kept:
@@ -145,7 +145,8 @@ def compact(records: Iterable[Record]) -> tuple[Record, ...]:
     floor = max(floors, default=View(0))
     top = floor if newest is None else max(floor, newest.view)
     above = [r for r in current if r.view > top and not isinstance(r, Floor)]
-    head: list[Record] = [Floor(epoch, top)]
+    is_blank = all(isinstance(record, Certificate) for record in kept)
+    head: list[Record] = [] if is_blank else [Floor(epoch, top)]
     if newest is not None:
         head.append(newest)
     return (*head, *sorted(dict.fromkeys(above), key=lambda r: (r.view, encode_record(r))))

@@ -21,7 +21,7 @@ from chain.builder import Assignment
 from chain.header_checks import EpochRules
 from chain.store_reader import HistoryPruned
 from consensus.simplex.catch_up import answer_to_ended_epoch
-from consensus.simplex.config import Config, Timing
+from consensus.simplex.config import Config, Limits, Timing
 from consensus.simplex.events import (
     Action,
     Broadcast,
@@ -51,12 +51,13 @@ from consensus.simplex.messages import (
     decode_message,
     encode_message,
 )
-from consensus.simplex.pledges import Record
+from consensus.simplex.pledges import Floor, Record
 from consensus.simplex.verification import verify_message
 from node.chain_service import NOT_TAKEN, ChainService
 from node.inbox import Inbox
 from node.journal_file import JournalFile
 from node.own_voice import OwnVoice
+from node.silence import Reason, RollCall, Silence
 from node.voters import Voter, Voters
 from primitives.beacon import vrf_input
 from primitives.block import Block
@@ -76,7 +77,15 @@ PROPOSAL_WAIT = Millis(30_000)
 ANSWER_PAUSE = Millis(500)
 """Between two answers to one peer that is in an earlier epoch: each costs it a few bytes to ask."""
 ANSWERED_MAX = 4096
+LOOK_SECONDS = 0.1
+"""How often a silent node looks whether it may speak."""
+ASK_SECONDS = 1.0
+TELL_SECONDS = 30.0
+"""How often the log repeats why a node does not vote."""
 MILLIS = 1000
+
+FROM_THE_FIRST = Request(Epoch(0), View(1), View(Limits().request_views))
+"""Asks for what a chain's first views have come to."""
 
 _log = logging.getLogger(__name__)
 
@@ -124,7 +133,7 @@ class Settings:
     clock_drift_max: Millis
     wall_clock: Callable[[], Millis]
     listening: Millis
-    """How long a validator that starts only listens, to hear whether its key votes elsewhere."""
+    """How long a validator that starts listens at least: its key may vote on another machine."""
 
 
 class VotesElsewhere(ConfigError):
@@ -174,7 +183,14 @@ class ConsensusDriver:
         """As whom the node votes in the present epoch."""
         self._on_evidence = on_evidence
         self._on_table = on_table
-        self._listening: trio.CancelScope | None = None
+        self.is_behind: Callable[[], bool] = lambda: False
+        """Whether peers have final blocks that this node had better fetch before it votes."""
+        self._silence: Silence | None = None
+        """While this node may not speak."""
+        self._reason = Reason.LISTENING
+        """Why it was silent when it last looked."""
+        self._lost_up_to: Floor | None = None
+        """Where our key may have spoken before the journal was lost."""
         self._voting_elsewhere: PublicKey | None = None
         self._heard: deque[Received] = deque(maxlen=HEARD_MAX)
         """What came while listening, for the machine that votes afterwards."""
@@ -196,13 +212,13 @@ class ConsensusDriver:
         epoch = self._epoch
         if epoch is None or self._answer_old(peer, message, epoch):
             return False
-        if self._listening is not None:
+        if self._silence is not None:
             self._look_for_double(message)
         if not epoch.machine.is_wanted(message):
             return False
         verify_message(epoch.rules.table, self.settings.genesis, message)
-        if self._listening is not None:
-            self._heard.append(Received(peer, message))
+        if self._silence is not None:
+            self._note_while_silent(epoch, self._silence, peer, message)
         is_taken = epoch.inbox.offer(peer, Received(peer, message))
         return is_taken and not _is_question(message, epoch.machine.view)
 
@@ -233,6 +249,17 @@ class ConsensusDriver:
         """Who votes in this epoch."""
         return self._epoch.rules.table if self._epoch else None
 
+    @property
+    def silence(self) -> Reason | None:
+        """Why this node does not vote now; None if it does."""
+        if self.voter is None or self._epoch is None:
+            return Reason.NOT_A_VALIDATOR
+        if self._silence is not None:
+            return self._reason
+        machine = self._epoch.machine
+        is_bound = machine.view <= machine.pledges.floor
+        return Reason.BEFORE_FLOOR if is_bound and not machine.is_ended else None
+
     # The task
 
     async def run(self) -> None:
@@ -240,23 +267,101 @@ class ConsensusDriver:
 
         Raises: JournalUnusable, WriteFailed, VotesElsewhere: the node must stop.
         """
-        if self.voters is not None and len(self.service.chain.rules_now().table) > 1:
-            with trio.move_on_after(self.settings.listening / MILLIS) as self._listening:
-                await self._run_epochs(is_voting=False)
-            self._listening = None
-            if self._voting_elsewhere is not None:
-                raise VotesElsewhere(
-                    f"the consensus key {self._voting_elsewhere.hex()} votes on another "
-                    "machine: stop that one, and bring its journal here, before you start this one"
-                )
-            _log.info("event=voting listened_ms=%d", self.settings.listening)
+        if self.voters is not None and not self._is_alone(self.voters):
+            await self._keep_silence(self.voters)
         await self._run_epochs(is_voting=True)
+
+    def _is_alone(self, voters: Voters) -> bool:
+        """Return whether nobody else votes, who could have heard us or wait for us."""
+        table = self.service.chain.rules_now().table
+        return len(table) == 1 and voters.find(table) is not None
+
+    async def _keep_silence(self, voters: Voters) -> None:
+        """Follow until this node may vote, and promise what it may never say.
+
+        Raises: VotesElsewhere, JournalUnusable.
+        """
+        chain = self.service.chain
+        table, voter = chain.rules_now().table, voters.find(chain.rules_now().table)
+        place = None if voter is None else table.find_position(voter.consensus.public)
+        is_quorum = place is not None and table.is_quorum(table[place].weight)
+        silence = Silence(
+            listening=self.settings.listening,
+            # Whoever is a quorum by itself has nobody to ask, and nobody moves without it.
+            knows_its_words=is_quorum or not self.journal.is_blank,
+            is_behind=self.is_behind,
+            final_height=lambda: chain.final.height,
+        )
+        self._silence = silence
+        began = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._wait_to_speak, silence, nursery.cancel_scope)
+            await self._run_epochs(is_voting=False)
+        if self._voting_elsewhere is not None:
+            raise VotesElsewhere(
+                f"the consensus key {self._voting_elsewhere.hex()} votes on another "
+                "machine: stop that one, and bring its journal here, before you start this one"
+            )
+        floor = silence.floor(self.view)
+        if floor is not None:
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(self.journal.raise_floor, floor)
+            self._lost_up_to = floor
+        self._silence = None
+        _log.info(
+            "event=voting silent_ms=%d after_epoch=%d after_view=%d",
+            round((trio.current_time() - began) * MILLIS),
+            floor.epoch if floor else 0,
+            floor.view if floor else 0,
+        )
+
+    async def _wait_to_speak(self, silence: Silence, following: trio.CancelScope) -> None:
+        """End the following when nothing speaks against voting; say why as long as it does."""
+        told_at = asked_at = float("-inf")
+        while self._voting_elsewhere is None:
+            now = trio.current_time()
+            reason = silence.reason(now)
+            if reason is None:
+                break
+            if reason is not self._reason or now >= told_at + TELL_SECONDS:
+                self._reason, told_at = reason, now
+                table = self.table
+                _log.info(
+                    "height=%d event=not_voting reason=%s heard_weight=%d of=%d",
+                    self.service.chain.final.height,
+                    reason,
+                    silence.heard(),
+                    table.total if table else 0,
+                )
+            if silence.is_beginning and now >= asked_at + ASK_SECONDS:
+                asked_at = now
+                # It also tells others who are silent that nothing is final here.
+                self.network.broadcast(encode_message(FROM_THE_FIRST))
+            await trio.sleep(LOOK_SECONDS)
+        following.cancel()
+
+    def _note_while_silent(
+        self, epoch: _Epoch, silence: Silence, peer: Peer, message: Message
+    ) -> None:
+        """Keep a verified message for the machine that votes; learn from it where others are."""
+        self._heard.append(Received(peer, message))
+        silence.note(peer, message)
+        if isinstance(message, Certificate) and self.voter is not None:
+            key = self.voter.consensus.public
+            place = epoch.rules.table.find_position(key)
+            if (
+                silence.knows_its_words
+                and place is not None
+                and self._own_voices[key].is_forgotten(message, place)
+            ):
+                _log.warning("view=%d event=journal_incomplete", message.view)
+                silence.knows_its_words = False
 
     async def _run_epochs(self, *, is_voting: bool) -> None:
         while True:
             epoch = self._open_epoch(is_voting=is_voting)
             self._epoch = epoch
-            while self._heard and self._listening is None:
+            while self._heard and self._silence is None:
                 heard = self._heard.popleft()
                 epoch.inbox.offer(heard.sender, heard)
             self._on_table(epoch.rules.table)
@@ -277,12 +382,10 @@ class ConsensusDriver:
         return epoch.machine.is_ended or final >= epoch.rules.last_height
 
     def _look_for_double(self, message: Message) -> None:
-        """Stop listening if our own key has said something that our journal does not know."""
+        """Note if our own key has said something that our journal does not know."""
         for key, voice in self._own_voices.items():
             if voice.is_from_elsewhere(message):
                 self._voting_elsewhere = key
-                if self._listening is not None:
-                    self._listening.cancel()
 
     def _open_epoch(self, *, is_voting: bool) -> _Epoch:
         """Set up the machine of the epoch of the block to come."""
@@ -308,7 +411,25 @@ class ConsensusDriver:
         )
         if self.journal.is_large:
             self.journal.rewrite()
+        if is_voting and self._may_have_begun(rules):
+            self.journal.raise_floor(Floor(number, View(1)))
+        if self._silence is not None:
+            keys = None if self.voter is None else self.voter.consensus
+            place = None if keys is None else rules.table.find_position(keys.public)
+            self._silence.open_epoch(RollCall(rules.table, number, place))
         return _Epoch(Simplex(config, self._records(number)), rules)
+
+    def _may_have_begun(self, rules: EpochRules) -> bool:
+        """Return whether our key may have spoken in an epoch's first view before we lost track.
+
+        Then the last block of the epoch before was final, and no other block can have been
+        notarized in that epoch since.
+        """
+        lost, final = self._lost_up_to, self.service.chain.final_header_at
+        if lost is None or lost.view == 0 or lost.epoch + 1 != rules.epoch:
+            return False
+        before = final(Height(rules.first_height - 2))
+        return before.epoch != lost.epoch or before.view <= lost.view
 
     def _records(self, epoch: Epoch) -> tuple[Record, ...]:
         """Return what the machine of ``epoch`` starts from: the journal, and what is final."""

@@ -14,7 +14,7 @@ from typing import Self
 
 from consensus.journal import compact, encode_frame, replay
 from consensus.simplex.messages import Certificate
-from consensus.simplex.pledges import Record
+from consensus.simplex.pledges import Floor, Record
 from primitives.errors import ConfigError
 
 REWRITE_BYTES = 4 << 20
@@ -41,6 +41,7 @@ class JournalFile:
             data = path.read_bytes() if path.exists() else b""
             kept = replay(data)
             self.records: tuple[Record, ...] = kept.records
+            """What the file held when it was opened or rewritten, and floors since."""
             self._descriptor = _opened(path)
             if kept.is_torn:
                 os.ftruncate(self._descriptor, kept.length)
@@ -63,6 +64,16 @@ class JournalFile:
             if not all(isinstance(record, Certificate) for record in records):
                 os.fdatasync(self._descriptor)
         self._size += len(data)
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether the journal held nothing that binds: its key never spoke, or it is lost."""
+        return all(isinstance(record, Certificate) for record in self.records)
+
+    def raise_floor(self, floor: Floor) -> None:
+        """Promise silence up to ``floor``, durably. Raises: JournalUnusable."""
+        self.append([floor])
+        self.records = (*self.records, floor)
 
     @property
     def is_large(self) -> bool:

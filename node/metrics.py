@@ -22,6 +22,7 @@ from chain.blockchain import Finalized
 from chain.mempool import Mempool
 from node.chain_service import ChainService, NewBest
 from node.consensus_driver import ConsensusDriver
+from node.silence import Reason
 from node.version import VERSION
 from p2p.faults import Fault
 from p2p.network import Network, NetworkStats
@@ -150,6 +151,13 @@ class Metrics:
         yield GaugeMetricFamily(
             "loopin_consensus_validators_power", "Their weight.", table.total if table else 0
         )
+        silent = GaugeMetricFamily(
+            "loopin_consensus_silent", "Why this node does not vote: 1 for that.", labels=["reason"]
+        )
+        now = driver.silence
+        for reason in Reason:
+            silent.add_metric([reason], int(reason is now))
+        yield silent
         yield GaugeMetricFamily(
             "loopin_consensus_evidence",
             "Proofs that validators signed two things, not reported yet.",

@@ -92,6 +92,7 @@ class NodeNetwork:
     def attach(self, parts: Parts) -> None:
         """Take the parts that need a network to be made."""
         self._parts = parts
+        parts.driver.is_behind = parts.sync.is_behind
 
     @property
     def parts(self) -> Parts:

@@ -7,7 +7,7 @@ last final view that it knows, are echoes of our own and count as nothing.
 
 from collections.abc import Iterable
 
-from consensus.simplex.messages import Certificate, Kind, Message, Request, message_bytes
+from consensus.simplex.messages import Certificate, Kind, Message, Request, Signed, message_bytes
 from consensus.simplex.pledges import Floor, Record
 from primitives.crypto import is_valid_signature
 from primitives.types import Digest, PublicKey
@@ -21,7 +21,7 @@ class OwnVoice:
         self._genesis = genesis
         self._key = key
         self._floor = (0, 0)
-        self._said: set[Message] = set()
+        self._said: set[Signed] = set()
         for record in records:
             match record:
                 case Floor(epoch, view):
@@ -31,6 +31,18 @@ class OwnVoice:
                         self._floor = max(self._floor, (epoch, view))
                 case _:
                     self._said.add(record)
+
+    def is_forgotten(self, certificate: Certificate, position: int) -> bool:
+        """Return whether a certificate has a vote of ours that our journal does not know.
+
+        It was verified, under a table that has our key at ``position``.
+        """
+        if (certificate.epoch, certificate.view) <= self._floor:
+            return False
+        signed = zip(certificate.positions(), certificate.signatures, strict=True)
+        ours = [signature for signer, signature in signed if signer == position]
+        known = {word.signature for word in self._said}
+        return any(signature not in known for signature in ours)
 
     def is_from_elsewhere(self, message: Message) -> bool:
         """Return whether our key said something that our journal does not know.

@@ -108,6 +108,10 @@ class Sync:
         """Return how far a peer said it is, or None."""
         return self._heads.get(peer)
 
+    def is_behind(self) -> bool:
+        """Return whether peers have so many more final blocks that they are asked for ranges."""
+        return self._plan.is_behind(self._service.chain.final.height, trio.current_time())
+
     async def run(self) -> None:
         """Catch up whenever this node is behind, for ever.
 

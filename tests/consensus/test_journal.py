@@ -122,6 +122,10 @@ def test_compaction_drops_ended_epochs() -> None:
     assert compact((*RECORDS, later)) == (Floor(Epoch(EPOCH + 1), View(0)), later)
 
 
+def test_compaction_of_certificates_alone_promises_nothing() -> None:
+    assert compact((notarization(1, A), finalization(3, B))) == (finalization(3, B),)
+
+
 def test_a_compacted_journal_of_a_later_epoch_silences_the_earlier_one() -> None:
     silent = machine(0, compact((*RECORDS, notarize(0, 1, A, Epoch(EPOCH + 1)))))
 

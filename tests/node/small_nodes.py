@@ -30,6 +30,7 @@ from node.journal_file import JournalFile
 from node.signature_worker import is_signed
 from node.signatures import SignatureChecker
 from node.voters import Voter
+from p2p.identity import peer_id_of_seed
 from primitives.block import Block
 from primitives.crypto import KeyPair
 from primitives.errors import LoopinError
@@ -166,6 +167,11 @@ class LeafletNetwork(NoNetwork):
             assert spoken in records_of(self._journal), "said before it was written down"
 
 
+def peer_of(name: str) -> Peer:
+    """Return as whom the node of ``//name`` is known to its peers."""
+    return Peer(peer_id_of_seed(dev_session_seeds(name).peer).encode())
+
+
 @dataclass
 class Street:
     """Where a few nodes shout at each other; a node that is away hears nothing."""
@@ -198,9 +204,9 @@ class StreetNetwork:
             self._tell(node, message)
 
     def send(self, peer: Peer, message: bytes) -> None:
-        node = self.street.nodes.get(peer.decode())
-        if node is not None and node in self.street.others(self.name):
-            self._tell(node, message)
+        for name, node in self.street.nodes.items():
+            if peer_of(name) == peer and node in self.street.others(self.name):
+                self._tell(node, message)
 
     def publish(self, block: object) -> None:
         """Blocks are fetched."""
@@ -214,6 +220,6 @@ class StreetNetwork:
 
     def _tell(self, node: SmallNode, message: bytes) -> None:
         try:
-            node.driver.receive(Peer(self.name.encode()), message)
+            node.driver.receive(peer_of(self.name), message)
         except LoopinError as error:
             raise AssertionError("an honest node is blamed") from error

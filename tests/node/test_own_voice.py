@@ -20,12 +20,12 @@ from consensus.simplex.messages import (
 )
 from consensus.simplex.pledges import Floor
 from genesis.presets import dev_session_seeds
-from node.consensus_driver import VotesElsewhere
+from node.consensus_driver import FROM_THE_FIRST, VotesElsewhere
 from node.own_voice import OwnVoice
 from primitives.crypto import KeyPair
 from primitives.types import Digest, Epoch, Signature, View
 from tests.chain.small_chains import small_spec
-from tests.node.small_nodes import SmallNode, records_of
+from tests.node.small_nodes import SmallNode, peer_of, records_of
 from tests.node.town import determined
 
 KEY = KeyPair(dev_session_seeds("Bob").consensus)
@@ -84,15 +84,34 @@ def test_echoes_and_others_words_come_from_nowhere_else() -> None:
         assert not own.is_from_elsewhere(heard)
 
 
+def test_a_certificate_with_our_unknown_vote_tells_that_the_journal_is_not_whole() -> None:
+    known = signed(notarize(3, 5, A))
+    own = OwnVoice(GENESIS, KEY.public, [Floor(Epoch(3), View(2)), known])
+
+    def quorum(view: int, signers: bytes, *signatures: Signature) -> Certificate:
+        return Certificate(Kind.NOTARIZE, Epoch(3), View(view), A, signers, signatures)
+
+    other = Signature(bytes(64))
+    ours = signed(notarize(3, 6, A)).signature
+    assert own.is_forgotten(quorum(6, b"\x07", other, ours, other), 1)
+    assert not own.is_forgotten(quorum(6, b"\x0d", other, ours, other), 1)
+    assert not own.is_forgotten(quorum(5, b"\x07", other, known.signature, other), 1)
+    assert not own.is_forgotten(quorum(2, b"\x07", other, ours, other), 1)
+
+
 def node_of_bob(folder: Path) -> SmallNode:
     return SmallNode.open(folder, small_spec(("Alice", "Bob"), epoch_length=50), name="Bob")
 
 
 async def hear(node: SmallNode, *messages: Signed) -> None:
-    """Run the node, and let it hear messages while it listens; return once it votes."""
+    """Run the node, and let it hear messages while it listens; return once it votes.
+
+    Alice is there too, and has nothing final.
+    """
     async with trio.open_nursery() as nursery:
         nursery.start_soon(node.driver.run)
         await trio.testing.wait_all_tasks_blocked()
+        node.driver.receive(peer_of("Alice"), encode_message(FROM_THE_FIRST))
         for message in messages:
             node.driver.receive(Peer(b"peer"), encode_message(message))
         await trio.sleep(node.driver.settings.listening / 1000 + 10)
