@@ -111,6 +111,7 @@ def running_node(
     file = folder / "spec.json"
     file.write_text(spec.to_json())
     options = ["--chain", str(file), "--base-path", str(folder), "--no-prometheus"]
+    options += ["--no-check-invariants"]
     options += ["--listen-host", "127.0.0.1", "--port", "0", "--rpc-port", str(port)]
     options += [] if workers is None else ["--signature-workers", str(workers)]
     command = [sys.executable, "-m", "node.cli.main", "node", *options, "--validator"]

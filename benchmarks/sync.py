@@ -236,6 +236,7 @@ def running(folder: Path, spec: ChainSpec, *options: str, log: str = "warning") 
     port = free_port()
     command = [sys.executable, "-m", "node.cli.main", "node", "--chain", str(file)]
     command += ["--base-path", str(folder), "--rpc-port", str(port), "--no-prometheus"]
+    command += ["--no-check-invariants"]
     command += ["--listen-host", "127.0.0.1", "--log", log, *options]
     process = subprocess.Popen(command, start_new_session=True)
     try:
