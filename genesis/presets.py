@@ -16,6 +16,9 @@ from primitives.types import (
     Weight,
 )
 from runtime import balances, fees, multisig, offences, proxy, rewards, session, system
+from runtime.pocps import records as pocps
+from runtime.pocps.classes import ForwardPassTerms, ResourceClass, StorageTerms
+from runtime.pocps.ladder import Ladder
 from runtime.power import ComputeGrant
 from runtime.runtime import Config
 from runtime.staking import records as staking
@@ -30,6 +33,7 @@ DEV_NAMES = ("Alice", "Bob", "Charlie", "Dave", "Eve", "Ferdie")
 DEV_GENESIS_TIME = Millis(1_767_225_600_000)
 """2026-01-01T00:00Z."""
 BLOCK_INTERVAL = Millis(1000)
+EPOCH_LENGTH = 600
 DEV_RANDOMNESS = Digest(bytes(range(32)))
 
 
@@ -82,7 +86,7 @@ def small_runtime_config() -> Config:
             target_fullness_ppb=500_000_000,
             burned_ppb=500_000_000,
         ),
-        session=session.Config(epoch_length=600),
+        session=session.Config(epoch_length=EPOCH_LENGTH),
         multisig=multisig.Config(
             deposit_base=Balance(LOOP), deposit_per_approval=Balance(LOOP // 10)
         ),
@@ -100,6 +104,7 @@ def small_runtime_config() -> Config:
             equivocation_ppb=50_000_000, reporter_ppb=100_000_000, jail_epochs=2
         ),
         rewards=small_rewards_config(),
+        pocps=small_pocps_config(),
         compute=(),
     )
 
@@ -120,6 +125,61 @@ def small_rewards_config() -> rewards.Config:
         author_ppb=100_000_000,
         voter_ppb=100_000_000,
         ramp_epochs=30,
+    )
+
+
+CPU_CLASS = ResourceClass(
+    class_id=1,
+    name="cpu",
+    forward_pass=ForwardPassTerms(width=256, depth=4, rows_per_unit=256, rows_per_leaf=4),
+    storage=None,
+    samples=16,
+    units_min=10,
+    units_max=10_000,
+    providers_max=1000,
+    bond_per_unit=Balance(LOOP),
+    reward_max=Balance(LOOP // 25),
+)
+"""Small enough for any machine: 1000 units are two seconds of one core."""
+STORAGE_CLASS = ResourceClass(
+    class_id=2,
+    name="storage",
+    forward_pass=None,
+    storage=StorageTerms(
+        labels_per_chunk=32, passes=16, chunks_per_unit=4, operations_per_unit=10**7
+    ),
+    samples=8,
+    units_min=10,
+    units_max=10_000,
+    providers_max=1000,
+    bond_per_unit=Balance(LOOP // 10),
+    reward_max=Balance(LOOP // 250),
+)
+"""A unit is 4 KiB, so that a development chain's provider seals its chunks in seconds."""
+
+
+def small_pocps_config(epoch_length: int = EPOCH_LENGTH) -> pocps.Config:
+    """Return the proofs of development and local chains, whose epochs stand for days."""
+    commit = max(1, epoch_length // 2)
+    return pocps.Config(
+        classes=(CPU_CLASS, STORAGE_CLASS),
+        governor=None,
+        commit_deadline=commit,
+        sample_block=commit + (2 if epoch_length > 20 else 1),
+        respond_deadline=max(commit + 1, 3 * epoch_length // 4),
+        respond_share_ppb=500_000_000,
+        ladder=Ladder(
+            window_epochs=7,
+            first_ppb=0,
+            second_ppb=500_000_000,
+            third_ppb=500_000_000,
+            jail_epochs=2,
+        ),
+        maintenance_epochs_max=3,
+        chunks_max=16,
+        sweep_max=64,
+        grant_epochs=10**9,
+        providers=(),
     )
 
 

@@ -11,8 +11,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from genesis.pocps_rules import bonded, find_problems
 from primitives.block import BLOCK_BYTES_MAX, EXTRINSIC_BYTES_MAX
 from primitives.codec import Plain, encode
 from primitives.crypto import Purpose, keyed_hash
@@ -222,6 +224,8 @@ def _validate_runtime(config: runtime.Config) -> None:
     _validate_staking(config)
     _validate_rewards(config.rewards)
     _validate_compute(config)
+    for where, wanted in find_problems(config):
+        raise InvalidSpec(f"{where}: must be {wanted}")
 
 
 def _validate_staking(config: runtime.Config) -> None:
@@ -279,7 +283,7 @@ def _validate_accounts(spec: ChainSpec) -> None:
     for index, endowment in enumerate(spec.balances):
         where = f"balances[{index}].amount"
         _require(endowment.amount >= deposit, where, f"at least {deposit}, the existential deposit")
-    bonds = sum(member.bond for member in spec.validators)
+    bonds = sum(member.bond for member in spec.validators) + bonded(spec.runtime.pocps)
     endowed = sum(endowment.amount for endowment in spec.balances)
     total = endowed + bonds + spec.runtime.rewards.pot
     wanted = f"with bonds and runtime.rewards.pot at most {UINT64_MAX} base units together"
@@ -336,6 +340,8 @@ class _Reader:
     prefix: int
 
     def read(self, kind: Any, plain: Any, where: str) -> Any:
+        if _is_optional(kind):
+            return None if plain is None else self.read(_present(kind), plain, where)
         if is_dataclass(kind):
             return self._read_struct(kind, plain, where)
         if get_origin(kind) is tuple:
@@ -388,6 +394,17 @@ class _Reader:
         return value
 
 
+def _is_optional(kind: Any) -> bool:
+    return get_origin(kind) in (Union, UnionType) and NoneType in get_args(kind)
+
+
+def _present(kind: Any) -> Any:
+    """Return the type of a value that is not null."""
+    if not _is_optional(kind):
+        return kind
+    return next(each for each in get_args(kind) if each is not NoneType)
+
+
 def _read_hex(plain: Any, where: str) -> bytes:
     if not isinstance(plain, str) or not _HEX.fullmatch(plain):
         raise InvalidSpec(f"{where}: 32 bytes as 0x and 64 lower-case hex digits are wanted")
@@ -400,7 +417,7 @@ def _plain(value: Any) -> Plain:
         return [_plain(getattr(value, field.name)) for field in fields(value)]
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    assert isinstance(value, int | bytes | str)
+    assert value is None or isinstance(value, int | bytes | str)
     return value
 
 
@@ -410,8 +427,10 @@ def _jsonable(value: Any, prefix: int) -> Any:
     hints: Mapping[str, Any] = get_type_hints(type(value))
     out: dict[str, Any] = {}
     for field in fields(value):
-        inner, kind = getattr(value, field.name), hints[field.name]
-        if kind is AccountId:
+        inner, kind = getattr(value, field.name), _present(hints[field.name])
+        if inner is None:
+            out[field.name] = None
+        elif kind is AccountId:
             out[field.name] = encode_address(inner, prefix)
         elif kind in (Digest, PublicKey):
             out[field.name] = "0x" + inner.hex()

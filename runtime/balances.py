@@ -68,6 +68,16 @@ class HoldMoved(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Escrowed(Event):
+    """What an account had free is held in the name of another, its keeper."""
+
+    account: AccountId
+    keeper: AccountId
+    reason: HoldReason
+    amount: Balance
+
+
+@dataclass(frozen=True, slots=True)
 class HeldMinted(Event):
     """Tokens came into being on hold."""
 
@@ -108,7 +118,17 @@ class Balances(Module):
 
     name = "balances"
     index = 2
-    events = (Transferred, Minted, Burned, Held, Released, HoldMoved, HeldMinted, HoldBurned)
+    events = (
+        Transferred,
+        Minted,
+        Burned,
+        Held,
+        Released,
+        HoldMoved,
+        Escrowed,
+        HeldMinted,
+        HoldBurned,
+    )
     errors = (
         InsufficientBalance,
         BelowExistentialDeposit,
@@ -250,6 +270,18 @@ class Balances(Module):
         self.held[account, reason] = Balance(self.held[account, reason] + amount)
         self.emit(Held(account, reason, amount))
 
+    def escrow(
+        self, account: AccountId, *, keeper: AccountId, reason: str, amount: Balance
+    ) -> None:
+        """Hold ``amount`` of what ``account`` has free in the name of ``keeper``.
+
+        Emits: Escrowed.
+        Raises: InsufficientBalance, BelowExistentialDeposit.
+        """
+        self._set(account, self.free[account] - amount)
+        self.held[keeper, reason] = Balance(self.held[keeper, reason] + amount)
+        self.emit(Escrowed(account, keeper, reason, amount))
+
     def release(self, account: AccountId, reason: str, amount: Balance) -> None:
         """Make ``amount`` of what is held for ``reason`` free again; dust is burned.
 
@@ -281,6 +313,17 @@ class Balances(Module):
         self._take_held(account, reason, amount)
         self._burn_issuance(amount)
         self.emit(HoldBurned(account, reason, amount))
+
+    def rename_hold(self, account: AccountId, reason: str, new: str, amount: Balance) -> None:
+        """Hold ``amount`` of what is held for ``reason`` for a ``new`` one; none of it gets free.
+
+        Emits: Released, Held.
+        Raises: InsufficientHold.
+        """
+        self._take_held(account, reason, amount)
+        self.held[account, new] = Balance(self.held[account, new] + amount)
+        self.emit(Released(account, reason, amount))
+        self.emit(Held(account, new, amount))
 
     def held_for(self, account: AccountId, reason: str) -> Balance:
         """Return what ``account`` has held for ``reason``."""

@@ -130,7 +130,16 @@ def _constants(parameters: object) -> Json:
         return {}
     kinds = get_type_hints(type(parameters))
     values = {field.name: getattr(parameters, field.name) for field in fields(parameters)}
-    return {name: str(v) if kinds[name] is Balance else v for name, v in values.items()}
+    return {name: str(v) if kinds[name] is Balance else _constant(v) for name, v in values.items()}
+
+
+def _constant(value: object) -> object:
+    """Return a parameter as JSON; bytes, such as accounts, as hex digits."""
+    if is_dataclass(value):
+        return _constants(value)
+    if isinstance(value, tuple):
+        return [_constant(item) for item in value]
+    return "0x" + value.hex() if isinstance(value, bytes) else value
 
 
 def _describe_error(owner: str, error: type[DispatchError]) -> Json:

@@ -46,16 +46,20 @@ class ComputeGrant:
 class GenesisCompute:
     """The compute that the chain spec names, for a chain whose providers prove nothing yet."""
 
-    def __init__(self, grants: Iterable[ComputeGrant]) -> None:
+    def __init__(self, grants: Iterable[ComputeGrant], epochs: int) -> None:
+        """``epochs`` from genesis on it counts."""
         self._operations = {grant.account: grant.operations for grant in grants}
+        self._total = Operations(sum(self._operations.values()))
+        self._epochs = epochs
 
-    def proven_operations(self, account: AccountId, _: Epoch) -> Operations:
-        """Return what the spec grants ``account``, in every epoch."""
-        return self._operations.get(account, Operations(0))
+    def proven_operations(self, account: AccountId, epoch: Epoch) -> Operations:
+        """Return what the spec grants ``account`` in ``epoch``."""
+        granted = self._operations.get(account, Operations(0))
+        return granted if epoch < self._epochs else Operations(0)
 
-    def total_operations(self, _: Epoch) -> Operations:
-        """Return the sum of all grants."""
-        return Operations(sum(self._operations.values()))
+    def total_operations(self, epoch: Epoch) -> Operations:
+        """Return the sum of all grants that count in ``epoch``."""
+        return self._total if epoch < self._epochs else Operations(0)
 
     def proving_since(self, _account: AccountId, _epoch: Epoch) -> Epoch:
         """Return the first epoch: nobody in the spec is a newcomer."""

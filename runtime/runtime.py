@@ -21,7 +21,10 @@ from runtime.fees import BlockLimits, Fees
 from runtime.module import Call, Context, Module
 from runtime.multisig import Multisig
 from runtime.offences import EvidenceJudge, Offences, Reach
-from runtime.power import ComputeGrant, GenesisCompute, ProvenStake
+from runtime.pocps import records as pocps
+from runtime.pocps.module import Pocps
+from runtime.pocps.room import Terms
+from runtime.power import ComputeGrant, ProvenStake
 from runtime.proxy import Proxy
 from runtime.rewards import GenesisMarket, Rewards, Sources
 from runtime.session import Session
@@ -43,6 +46,7 @@ MODULES: tuple[type[Module], ...] = (
     Staking,
     Offences,
     Rewards,
+    Pocps,
 )
 CALLS = CallTable(MODULES)
 ERROR_NAMES = {
@@ -71,8 +75,19 @@ class Config:
     staking: staking.Config
     offences: offences.Config
     rewards: rewards.Config
+    pocps: pocps.Config
     compute: tuple[ComputeGrant, ...]
-    """What counts as proven until providers prove; sorted by account."""
+    """What counts as proven in the first ``pocps.grant_epochs`` epochs; sorted by account."""
+
+
+def proof_terms(config: Config) -> Terms:
+    """Return what the other modules' parameters mean for proofs of computing power."""
+    return Terms(
+        epoch_length=config.session.epoch_length,
+        unbonding_epochs=config.staking.unbonding_epochs,
+        extrinsic_length_max=config.system.extrinsic_length_max,
+        limits=BlockLimits(config.system.block_weight_max, config.system.block_length_max),
+    )
 
 
 class Runtime:
@@ -80,7 +95,6 @@ class Runtime:
 
     def __init__(self, context: Context, config: Config, judge: EvidenceJudge) -> None:
         unbonding = config.staking.unbonding_epochs
-        compute = GenesisCompute(config.compute)
         limits = BlockLimits(config.system.block_weight_max, config.system.block_length_max)
         self.context = context
         self.config = config
@@ -89,10 +103,18 @@ class Runtime:
         self.balances = Balances(context, config.balances)
         self.fees = Fees(context, config.fees, limits=limits, currency=self.balances)
         self.staking = Staking(context, config.staking, tokens=self.balances)
+        self.pocps = Pocps(
+            context,
+            config.pocps,
+            tokens=self.balances,
+            chain=self,
+            terms=proof_terms(config),
+            grants=config.compute,
+        )
         self.session = Session(
             context,
             config.session,
-            power=ProvenStake(self.staking, compute),
+            power=ProvenStake(self.staking, self.pocps),
             # The epochs that can still be judged and paid, the present one and the next.
             tables_kept=unbonding + 2,
         )
@@ -106,8 +128,8 @@ class Runtime:
                 issuer=self.balances,
                 stake=self.staking,
                 tables=self.session,
-                compute=compute,
-                market=GenesisMarket(config.rewards, compute),
+                compute=self.pocps,
+                market=GenesisMarket(config.rewards, self.pocps),
                 epoch_length=config.session.epoch_length,
                 epochs_kept=unbonding,
             ),
@@ -126,6 +148,7 @@ class Runtime:
             self.staking,
             self.offences,
             self.rewards,
+            self.pocps,
         )
         self._by_name = {module.name: module for module in self.modules}
 

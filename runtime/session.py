@@ -161,6 +161,14 @@ class Session(Module):
         """Return the epoch whose stakes made the table of ``epoch``."""
         return Epoch(self.origins[epoch])
 
+    def challenge_seed(self, epoch: Epoch) -> Digest:
+        """Return the beacon at the start of ``epoch``, while its table is in the state."""
+        return self.randomness[epoch]
+
+    def latest_beacon(self) -> Digest:
+        """Return the beacon of the present block."""
+        return self.beacon.get()
+
     def build_genesis(self, table: PowerTable, randomness: Digest) -> None:
         """Let the genesis validators vote in epoch 0, and keep their keys until they change."""
         self.tables[0] = table

@@ -206,7 +206,11 @@ def test_an_error_of_no_module_belongs_to_the_runtime() -> None:
     assert runtime.error_name(NotSigned("no")) == "runtime.NotSigned"
 
 
-ERRORS_BESIDE = {"session": ["runtime.session_keys"], "staking": ["runtime.staking.records"]}
+ERRORS_BESIDE = {
+    "session": ["runtime.session_keys"],
+    "staking": ["runtime.staking.records"],
+    "pocps": ["runtime.pocps.records", "runtime.pocps.classes"],
+}
 """Files of a module that define errors beside its class."""
 
 

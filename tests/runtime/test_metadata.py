@@ -243,6 +243,14 @@ UNTOUCHED = {
     "rewards.allotments",
     "rewards.settled",
     "rewards.claimed",
+    "pocps.faults",
+    "pocps.drawing",
+    "pocps.sweep",
+    "pocps.proofs",
+    "pocps.proof_totals",
+    "pocps.change_ends",
+    "pocps.changes",
+    "pocps.change_places",
 }
 """Storage that a chain has only once an epoch has ended, or somebody has offended."""
 
@@ -256,6 +264,7 @@ def test_a_wallet_reads_every_storage_item(wallet: Wallet) -> None:
         (ALICE, ["multisig.approve_as_multi", 2, members, None, bytes(32)]),
         (BOB, ["staking.bond", 20 * LOOP]),
         (BOB, ["staking.nominate", ALICE]),
+        (CHARLIE, ["pocps.register", 1, 10]),
     )
     multisig = multisig_account(tuple(sorted([ALICE, BOB, CHARLIE])), 2)
     keys: dict[str, Any] = {
@@ -274,6 +283,10 @@ def test_a_wallet_reads_every_storage_item(wallet: Wallet) -> None:
         "staking.past": [ALICE, 0],
         "staking.past_epochs": ALICE,
         "rewards.authored": [0, chain.author],
+        "pocps.classes": 1,
+        "pocps.tallies": 1,
+        "pocps.providers": [1, CHARLIE],
+        "pocps.places": [1, 0],
         "multisig.operations": [multisig, bytes(32)],
         "proxy.delegations": ALICE,
         "proxy.announcements": BOB,

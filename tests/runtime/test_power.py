@@ -51,15 +51,17 @@ def test_weights_are_made_of_the_stakes_that_may_vote_next() -> None:
             assert epoch == 8
             return [(A, Balance(4)), (B, Balance(9))]
 
-    compute = GenesisCompute([ComputeGrant(A, Operations(25))])
+    compute = GenesisCompute([ComputeGrant(A, Operations(25))], 8)
 
     assert ProvenStake(Stakes(), compute).weights(Epoch(7)) == [(A, 10), (B, 0)]
 
 
-def test_what_the_spec_grants_is_proven_for_ever() -> None:
-    compute = GenesisCompute([ComputeGrant(A, Operations(25)), ComputeGrant(B, Operations(5))])
+def test_what_the_spec_grants_is_proven_as_long_as_it_says() -> None:
+    grants = [ComputeGrant(A, Operations(25)), ComputeGrant(B, Operations(5))]
+    compute = GenesisCompute(grants, 100)
 
     assert compute.proven_operations(A, Epoch(99)) == 25
     assert compute.proven_operations(AccountId(bytes(32)), Epoch(0)) == 0
+    assert compute.proven_operations(A, Epoch(100)) == compute.total_operations(Epoch(100)) == 0
     assert compute.total_operations(Epoch(3)) == 30
     assert compute.proving_since(B, Epoch(9)) == 0

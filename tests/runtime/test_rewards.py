@@ -214,7 +214,7 @@ def test_dust_that_nobody_can_keep_is_not_minted() -> None:
 
 
 def test_the_market_of_a_chain_without_pools_is_idle() -> None:
-    market = GenesisMarket(REWARDS, GenesisCompute(SPEC.runtime.compute))
+    market = GenesisMarket(REWARDS, GenesisCompute(SPEC.runtime.compute, 9))
     tiny = replace(REWARDS, operations_per_unit=1)
     grants = [replace(SPEC.runtime.compute[0], operations=Operations(2**63))]
 
@@ -222,7 +222,7 @@ def test_the_market_of_a_chain_without_pools_is_idle() -> None:
 
     assert usage.supply == 6 * DEV_OPERATIONS // REWARDS.operations_per_unit
     assert (usage.average_q32, usage.blocks) == (0, 7)
-    huge = GenesisMarket(tiny, GenesisCompute(grants))
+    huge = GenesisMarket(tiny, GenesisCompute(grants, 9))
     assert huge.usage(Epoch(0), Blocks(1)).supply == UNITS_MAX
 
 

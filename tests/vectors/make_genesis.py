@@ -23,6 +23,8 @@ REMARKS = {
     "epoch_length": "ten minutes, so that a developer sees epochs come and go",
     "existential_deposit": "a thousandth of a token",
     "block_weight_max": "one second on the reference machine",
+    "classes": "small, so that a laptop proves and verifies them in a moment",
+    "grant_epochs": "practically for ever: a chain without providers goes on",
     "balances": "the development accounts; everybody knows their keys",
     "validators": "their session keys follow from their names, so everybody knows them too",
 }
