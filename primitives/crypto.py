@@ -60,6 +60,7 @@ class Purpose:
     JOB_ACTIVATIONS = _purpose("job activations")
     JOB_COMMITMENT = _purpose("job commitment")
     LEASE_ACCESS = _purpose("lease access")
+    LEASE_BLOB = _purpose("lease blob")
 
 
 def keyed_hash(purpose: bytes, data: bytes) -> Digest:

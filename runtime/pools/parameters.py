@@ -6,8 +6,10 @@ enforced, not recommended.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
+from primitives.codec import U32, U64, struct
 from primitives.types import Millis
 from runtime.pools.controller import DAY, Clock, Rates, rates_from_day
 from runtime.pools.pricing import (
@@ -90,6 +92,76 @@ class PoolParameters:
         """
         longest = min(DURATION_MAX, clock.blocks_in(self.lock_max))
         validate_range("duration", duration, lowest=clock.blocks_in(self.rent_min), highest=longest)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """The rule of a pool as whoever opens it writes it; ``rule_of`` refuses what is not allowed."""
+
+    exponent: int
+    floor_q16: int
+    target_q16: int
+    virtual_depth: int
+    gain_per_day_ppb: int
+    clamp_per_day_ppb: int
+    burn_ppb: int
+    early_end_fee_ppb: int
+    exit_per_day_ppb: int
+    rent_min: Millis
+    lock_max: Millis
+
+
+PARAMETERS = struct(
+    Parameters,
+    exponent=U32,
+    floor_q16=U32,
+    target_q16=U32,
+    virtual_depth=U64,
+    gain_per_day_ppb=U64,
+    clamp_per_day_ppb=U64,
+    burn_ppb=U32,
+    early_end_fee_ppb=U32,
+    exit_per_day_ppb=U32,
+    rent_min=U64,
+    lock_max=U64,
+)
+
+
+@lru_cache(maxsize=1024)
+def rule_of(parameters: Parameters) -> PoolParameters:
+    """Return the checked rule. Raises: ParameterOutOfRange."""
+    return PoolParameters(
+        curve=Curve(
+            exponent=parameters.exponent,
+            floor_q16=parameters.floor_q16,
+            target_q16=parameters.target_q16,
+            virtual_depth=Units(parameters.virtual_depth),
+        ),
+        gain_per_day_ppb=parameters.gain_per_day_ppb,
+        clamp_per_day_ppb=parameters.clamp_per_day_ppb,
+        burn_ppb=parameters.burn_ppb,
+        early_end_fee_ppb=parameters.early_end_fee_ppb,
+        exit_per_day_ppb=parameters.exit_per_day_ppb,
+        rent_min=parameters.rent_min,
+        lock_max=parameters.lock_max,
+    )
+
+
+def parameters_of(rule: PoolParameters) -> Parameters:
+    """Return ``rule`` as it is written in a chain spec and in a call."""
+    return Parameters(
+        exponent=rule.curve.exponent,
+        floor_q16=rule.curve.floor_q16,
+        target_q16=rule.curve.target_q16,
+        virtual_depth=rule.curve.virtual_depth,
+        gain_per_day_ppb=rule.gain_per_day_ppb,
+        clamp_per_day_ppb=rule.clamp_per_day_ppb,
+        burn_ppb=rule.burn_ppb,
+        early_end_fee_ppb=rule.early_end_fee_ppb,
+        exit_per_day_ppb=rule.exit_per_day_ppb,
+        rent_min=rule.rent_min,
+        lock_max=rule.lock_max,
+    )
 
 
 DEFAULT_CURVE: Final = Curve(
