@@ -5,6 +5,7 @@ import re
 from primitives.errors import ConfigError
 from primitives.types import UINT64_MAX, Balance
 
+_PERCENT_DECIMALS = 7
 _AMOUNT = re.compile(r"([0-9]{1,20})(?:\.([0-9]{1,20}))?")
 
 
@@ -24,6 +25,23 @@ def parse_amount(text: str, decimals: int, symbol: str) -> Balance:
     if amount > UINT64_MAX:
         raise InvalidAmount(f"{text} {symbol} are more than can exist")
     return Balance(amount)
+
+
+def parse_percent(text: str) -> int:
+    """Return the parts per billion of ``"2.5"`` percent. Raises: InvalidAmount."""
+    match = _AMOUNT.fullmatch(text.removesuffix("%"))
+    fraction = "" if match is None else (match[2] or "").rstrip("0")
+    if match is None or len(fraction) > _PERCENT_DECIMALS:
+        raise InvalidAmount(f"{text!r:.40} is no percentage: write it with a point, like 2.5")
+    ppb = int(match[1] + fraction.ljust(_PERCENT_DECIMALS, "0"))
+    if ppb > 100 * 10**_PERCENT_DECIMALS:
+        raise InvalidAmount(f"{text}: at most 100 percent")
+    return ppb
+
+
+def format_percent(ppb: int) -> str:
+    """Return parts per billion as a percentage with as many decimals as it needs."""
+    return f"{format_amount(ppb, _PERCENT_DECIMALS)} %"
 
 
 def format_amount(amount: int, decimals: int) -> str:

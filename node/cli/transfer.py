@@ -8,38 +8,23 @@ import click
 
 from node.cli.amounts import format_amount, parse_amount
 from node.cli.connection import connect, url_option
-from node.cli.keys_given import account_given, dev_key_pair, load_account_file, unlock
+from node.cli.keys_given import account_given
 from node.cli.output import Output, json_option, pass_output
-from node.client.node_client import NodeClient, Token, hex_of
-from node.client.wallet import (
-    Inclusion,
-    Terms,
-    extrinsic_hash,
-    find_inclusion,
-    sign,
-    submit_and_follow,
+from node.cli.signed_call import (
+    DEFAULT_VALID_FOR,
+    CallFailed,
+    NotEnough,
+    follow_to_finality,
+    key_pair_given,
+    require_chain,
+    terms_of,
 )
+from node.client.node_client import NodeClient, Token, hex_of
+from node.client.wallet import Inclusion, Terms, extrinsic_hash, sign
 from node.rpc.json_types import JsonObject
-from primitives.block import IMMORTAL
 from primitives.codec import Plain
-from primitives.crypto import KeyPair
-from primitives.errors import ConfigError, LoopinError
 from primitives.ss58 import encode_address
-from primitives.types import AccountId, Balance, Digest, Height, Nonce
-
-DEFAULT_VALID_FOR = 64
-
-
-class WrongChain(ConfigError):
-    """The node's chain is not the one that was meant: check ``--url``."""
-
-
-class NotEnough(LoopinError):
-    """The sender cannot pay this: nothing was sent."""
-
-
-class CallFailed(LoopinError):
-    """The extrinsic is in a final block and its call failed: only the fee was paid."""
+from primitives.types import AccountId, Balance
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +106,8 @@ def transfer(  # noqa: PLR0913 - one parameter an option
         recipient = account_given(to, token.ss58_prefix)
         units = None if everything else parse_amount(amounts[0], token.decimals, token.symbol)
         paid_tip = parse_amount(tip, token.decimals, token.symbol)
-        _require_chain(client, genesis, from_file)
-        pair = _key_pair(from_uri, from_file, password_file)
+        require_chain(client, genesis, from_file)
+        pair = key_pair_given(from_uri, from_file, password_file)
         parties = Parties(AccountId(pair.public), recipient)
         sender = _Sender(output, client, parties, token)
         terms = sender.terms(nonce, valid_for, paid_tip)
@@ -142,28 +127,6 @@ def transfer_call(recipient: AccountId, units: Balance | None, keep_alive: bool)
     return [name, recipient, units]
 
 
-def _key_pair(uri: str | None, file: Path | None, password_file: Path | None) -> KeyPair:
-    if file is not None:
-        return unlock(file, password_file)
-    assert uri is not None, "the command asked for one of the two"
-    return dev_key_pair(uri)
-
-
-def _require_chain(client: NodeClient, genesis: str | None, file: Path | None) -> None:
-    """Compare the node's chain with the one that the user or the account file means."""
-    found = hex_of(client.genesis_hash)
-    meant = [] if genesis is None else [("--genesis", genesis)]
-    if file is not None:
-        tied = load_account_file(file).meta.get("genesisHash")
-        meant += [(str(file), tied)] if isinstance(tied, str) and tied else []
-    for who, wanted in meant:
-        if wanted.lower() != found:
-            raise WrongChain(
-                f"{who} is for the chain {wanted:.66}, the node at {client.endpoint.url} is on "
-                f"{found} ({client.chain_name}): give the --url of a node of the right chain"
-            )
-
-
 class _Sender:
     """One transfer on its way."""
 
@@ -175,11 +138,8 @@ class _Sender:
 
     def terms(self, nonce: int | None, valid_for: int, tip: Balance) -> Terms:
         """Return nonce and lifetime of the next extrinsic."""
-        if nonce is None:
-            nonce = self._client.next_nonce(self._address(self._parties.sender))
-        best = self._client.header().header.height
-        valid_until = Height(best + valid_for) if valid_for else IMMORTAL
-        return Terms(Nonce(nonce), valid_until, tip)
+        sender = self._address(self._parties.sender)
+        return terms_of(self._client, sender, nonce, valid_for, tip)
 
     def require_funds(self, units: Balance | None, extrinsic: bytes, tip: Balance) -> None:
         """Refuse what the sender cannot pay, while that costs nothing yet. Raises: NotEnough."""
@@ -204,19 +164,7 @@ class _Sender:
 
     def submit_and_wait(self, extrinsic: bytes) -> None:
         """Follow the extrinsic until it is final, and print its receipt."""
-        in_block: str | None = None
-        final: Digest | None = None
-        with self._output.waiting("waiting for a block") as say:
-            for kind, detail in submit_and_follow(self._client, extrinsic):
-                if kind == "inBlock":
-                    in_block = detail
-                    say(f"in block {detail:.18}…, waiting for it to be final")
-                elif kind == "retracted":
-                    say(f"block {detail:.18}… was given up, waiting for another")
-                elif kind == "finalized":
-                    final = Digest(bytes.fromhex(detail[2:]))
-        assert final is not None, "the last status is finalized"
-        inclusion = find_inclusion(self._client, extrinsic, final)
+        in_block, inclusion = follow_to_finality(self._output, self._client, extrinsic)
         moved = self._moved(inclusion)
         self._output.result(
             self._document(extrinsic, in_block, inclusion, moved),
@@ -240,7 +188,7 @@ class _Sender:
         ]
 
     def _document(
-        self, extrinsic: bytes, in_block: str | None, inclusion: Inclusion, moved: Sequence[Moved]
+        self, extrinsic: bytes, in_block: str, inclusion: Inclusion, moved: Sequence[Moved]
     ) -> JsonObject:
         parties: list[JsonObject] = [
             {
@@ -253,7 +201,7 @@ class _Sender:
         return {
             "extrinsic": hex_of(extrinsic_hash(extrinsic)),
             "status": "finalized",
-            "inBlock": in_block or hex_of(inclusion.block),
+            "inBlock": in_block,
             "finalized": hex_of(inclusion.block),
             "height": inclusion.header.height,
             "extrinsicIndex": inclusion.position,
@@ -265,7 +213,7 @@ class _Sender:
         }
 
     def _facts(
-        self, extrinsic: bytes, in_block: str | None, inclusion: Inclusion, moved: Sequence[Moved]
+        self, extrinsic: bytes, in_block: str, inclusion: Inclusion, moved: Sequence[Moved]
     ) -> Mapping[str, str]:
         sender, recipient = [
             f"{self._address(item.account)}\n"
@@ -277,7 +225,7 @@ class _Sender:
         block = f"{hex_of(inclusion.block)} (block {inclusion.header.height})"
         return {
             "extrinsic": hex_of(extrinsic_hash(extrinsic)),
-            "inBlock": block if in_block == hex_of(inclusion.block) else str(in_block),
+            "inBlock": block if in_block == hex_of(inclusion.block) else in_block,
             "finalized": block,
             "fee": self._amount(inclusion.fee),
             "from": sender,
