@@ -7,6 +7,7 @@ from primitives.codec import U32, U64, text
 from primitives.errors import DispatchError
 from primitives.types import AccountId, Balance, Height, Millis
 from runtime.module import Event
+from runtime.pools.parameters import Parameters
 from runtime.pools.pricing import (
     Blocks,
     NoSupply,
@@ -16,7 +17,7 @@ from runtime.pools.pricing import (
     QuoteOverflow,
     Units,
 )
-from runtime.pools.records import PRICE, Parameters
+from runtime.pools.records import PRICE
 
 PoolId = Annotated[int, U32]
 LeaseId = Annotated[int, U64]

@@ -29,6 +29,7 @@ from runtime.pools.desk import Desk, Services, Tables
 from runtime.pools.events import ERRORS, EVENTS, Config, Count, Duration, LeaseId, PoolId
 from runtime.pools.faults import Faults
 from runtime.pools.leases import Leases
+from runtime.pools.parameters import PARAMETERS, Parameters, rule_of
 from runtime.pools.pricing import Blocks, PriceQ32
 from runtime.pools.records import (
     BOOKS,
@@ -41,7 +42,6 @@ from runtime.pools.records import (
     MEMBER,
     ORDER,
     ORDERS_MAX,
-    PARAMETERS,
     POOL,
     POOL_STATE,
     POOLS_MAX,
@@ -50,11 +50,9 @@ from runtime.pools.records import (
     ClassTally,
     Lease,
     Order,
-    Parameters,
     Pool,
     PoolState,
     pool_account,
-    rule_of,
 )
 from runtime.pools.supply import Supply
 from runtime.session import is_boundary
