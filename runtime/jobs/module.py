@@ -86,7 +86,7 @@ from runtime.jobs.records import (
     Service,
     ServiceKey,
 )
-from runtime.jobs.surroundings import Served, Surroundings
+from runtime.jobs.surroundings import SLASH_HOLD, Served, Surroundings
 from runtime.module import Context, Module, StorageMap, StorageValue, call
 
 BOND_HOLD = "jobs.bond"
@@ -385,11 +385,7 @@ class Jobs(Module):
         if is_wrong:
             tokens.release(dispute.client, BOND_HOLD, dispute.bond)
             loser = dispute.provider
-            taken = self.around.bonds.punish(
-                dispute.class_id, loser, f"jobs.{reason}", fraction_ppb=config.slash_ppb
-            )
-            if self.around.leases.served(dispute.lease_id, loser) is not None:
-                self.around.leases.fail_share(dispute.lease_id, loser, f"jobs.{reason}")
+            taken = self._punish(dispute, f"jobs.{reason}")
         else:
             loser, taken = dispute.client, dispute.bond
             burned = Balance(-(-taken * config.bond_burned_ppb // PPB))
@@ -398,3 +394,16 @@ class Jobs(Module):
                 loser, BOND_HOLD, recipient=dispute.provider, amount=Balance(taken - burned)
             )
         self.emit(DisputeSettled(number, dispute.lease_id, winner, loser, reason, taken))
+
+    def _punish(self, dispute: Dispute, reason: str) -> Balance:
+        """Slash the provider, refund the client; return how much was slashed."""
+        leases, loser = self.around.leases, dispute.provider
+        slashed = self.around.bonds.punish(
+            dispute.class_id, loser, reason, fraction_ppb=self.config.slash_ppb
+        )
+        if leases.served(dispute.lease_id, loser) is not None:
+            leases.fail_share(dispute.lease_id, loser, reason, slashed=slashed)
+        elif slashed:
+            # The share was lost by another fault, and the client refunded, while this was judged.
+            self.around.tokens.burn_held(loser, SLASH_HOLD, slashed)
+        return slashed

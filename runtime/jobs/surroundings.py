@@ -5,6 +5,9 @@ from typing import Protocol
 
 from primitives.types import AccountId, Balance, Digest
 
+SLASH_HOLD = "pocps.slash"
+"""What a slash is held for until it has been disposed of."""
+
 
 @dataclass(frozen=True, slots=True)
 class Served:
@@ -20,8 +23,13 @@ class Leases(Protocol):
     def served(self, lease_id: int, provider: AccountId) -> Served | None:
         """Return the live lease of which ``provider`` serves a share; or None."""
 
-    def fail_share(self, lease_id: int, provider: AccountId, reason: str) -> None:
-        """End the provider's share of the lease by its fault; the client is refunded."""
+    def fail_share(
+        self, lease_id: int, provider: AccountId, reason: str, *, slashed: Balance
+    ) -> None:
+        """End the provider's share of the lease by its fault; the client is refunded.
+
+        Its further loss is paid out of the ``slashed`` tokens, and what is left of them burned.
+        """
 
 
 class Bonds(Protocol):
@@ -30,7 +38,7 @@ class Bonds(Protocol):
     def punish(
         self, class_id: int, provider: AccountId, reason: str, *, fraction_ppb: int
     ) -> Balance:
-        """Slash the provider's bond; return how much was taken."""
+        """Slash the provider's bond; what is returned waits in ``SLASH_HOLD`` of the provider."""
 
 
 class Tokens(Protocol):

@@ -22,6 +22,7 @@ from tests.runtime.jobs.world import (
     CONFIG,
     PROVIDER,
     RICH,
+    SLASHED,
     Job,
     World,
     make_network,
@@ -176,7 +177,7 @@ def test_an_honest_client_wins_over_every_wrong_row(data: st.DataObject) -> None
 
     assert winner == CLIENT
     assert len(world.bonds.punished) == len(world.leases.failed) == 1
-    assert world.balances.free[CLIENT] == RICH
+    assert world.balances.free[CLIENT] == RICH + SLASHED
 
 
 @given(data=st.data())

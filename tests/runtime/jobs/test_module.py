@@ -25,6 +25,7 @@ from tests.runtime.jobs.world import (
     OTHER,
     PROVIDER,
     RICH,
+    SLASHED,
     Job,
     World,
     make_network,
@@ -392,10 +393,10 @@ def test_a_client_that_proves_a_wrong_value_wins() -> None:
 
     world.call(CLIENT, "prove", 1, *WRONG.evidence(said(WRONG), 2, 1))
 
-    assert world.settled() == [1, LEASE, CLIENT, PROVIDER, "wrong_result", 123]
+    assert world.settled() == [1, LEASE, CLIENT, PROVIDER, "wrong_result", SLASHED]
     assert world.bonds.punished == [(CLASS, PROVIDER, "jobs.wrong_result", CONFIG.slash_ppb)]
     assert world.leases.failed == [(LEASE, PROVIDER, "jobs.wrong_result")]
-    assert world.balances.free[CLIENT] == RICH
+    assert world.balances.free[CLIENT] == RICH + SLASHED
     assert list(world.jobs.disputes.items()) == []
     assert list(world.jobs.revealed.items()) == []
 
@@ -421,6 +422,8 @@ def test_a_share_that_has_moved_on_meanwhile_is_not_failed_again() -> None:
 
     assert len(world.bonds.punished) == 1
     assert world.leases.failed == []
+    assert world.balances.free[CLIENT] == RICH
+    assert world.balances.total_issuance.get() == 3 * RICH - SLASHED
 
 
 def test_a_settled_share_may_be_disputed_again() -> None:

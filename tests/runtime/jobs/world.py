@@ -26,7 +26,7 @@ from runtime.jobs.commitment import Commitment, rows_tree, sign_commitment
 from runtime.jobs.module import Jobs
 from runtime.jobs.network import Activation, IntegerNetwork, Layer, Rows, Shape
 from runtime.jobs.records import Config, Dispute
-from runtime.jobs.surroundings import Served, Surroundings
+from runtime.jobs.surroundings import SLASH_HOLD, Served, Surroundings
 from runtime.jobs.transcript import Transcript
 from runtime.module import EMPTY_ACCOUNT, BlockInfo, Context
 from runtime.overlay import DictState, Overlay
@@ -38,6 +38,7 @@ KEY = KeyPair(bytes([7]) * 32)
 LEASE = 5
 CLASS = 9
 RICH = 1000 * LOOP
+SLASHED = Balance(3 * LOOP)
 CONFIG = Config(
     answer_blocks=3,
     dispute_blocks=20,
@@ -69,9 +70,10 @@ def make_rows(count: int, width: int, *, seed: int = 2) -> Rows:
 
 
 class FakeLeases:
-    """Leases as a test has set them; remembers whose share failed."""
+    """Leases as a test has set them; remembers whose share failed, and gives clients the slash."""
 
-    def __init__(self) -> None:
+    def __init__(self, balances: Balances) -> None:
+        self.balances = balances
         self.clients: dict[tuple[int, AccountId], AccountId] = {(LEASE, PROVIDER): CLIENT}
         self.failed: list[tuple[int, AccountId, str]] = []
 
@@ -79,22 +81,27 @@ class FakeLeases:
         client = self.clients.get((lease_id, provider))
         return None if client is None else Served(client, CLASS)
 
-    def fail_share(self, lease_id: int, provider: AccountId, reason: str) -> None:
-        del self.clients[lease_id, provider]
+    def fail_share(
+        self, lease_id: int, provider: AccountId, reason: str, *, slashed: Balance
+    ) -> None:
+        client = self.clients.pop((lease_id, provider))
         self.failed.append((lease_id, provider, reason))
+        self.balances.move_held(provider, SLASH_HOLD, recipient=client, amount=slashed)
 
 
 class FakeBonds:
-    """Remembers who was punished."""
+    """Remembers who was punished, by an amount that is always the same."""
 
-    def __init__(self) -> None:
+    def __init__(self, balances: Balances) -> None:
+        self.balances = balances
         self.punished: list[tuple[int, AccountId, str, int]] = []
 
     def punish(
         self, class_id: int, provider: AccountId, reason: str, *, fraction_ppb: int
     ) -> Balance:
         self.punished.append((class_id, provider, reason, fraction_ppb))
-        return Balance(123)
+        self.balances.hold(provider, SLASH_HOLD, SLASHED)
+        return SLASHED
 
 
 class FakeChain:
@@ -107,9 +114,9 @@ class World:
 
     def __init__(self, **changes: Any) -> None:
         self.config = replace(CONFIG, **changes)
-        self.leases, self.bonds = FakeLeases(), FakeBonds()
         self.context = Context(Overlay(DictState()), self._block(1))
         self.balances = Balances(self.context, small_runtime_config().balances)
+        self.leases, self.bonds = FakeLeases(self.balances), FakeBonds(self.balances)
         around = Surroundings(self.leases, self.bonds, self.balances, FakeChain())
         self.jobs = Jobs(self.context, self.config, around=around)
         for account in (CLIENT, OTHER, PROVIDER):
