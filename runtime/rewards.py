@@ -291,6 +291,10 @@ class Rewards(Module):
             raise NothingEarned(f"epoch {epoch}")
         return amount, Balance(whole - amount)
 
+    def allotment_of(self, epoch: Epoch) -> Allotment:
+        """Return what an epoch was allotted, or would be if it ended as things stand."""
+        return self.allotments[epoch] or self._issue(epoch)[2]
+
     def forfeit(self, validator: AccountId, epoch: Epoch) -> None:
         """Let ``validator`` earn nothing by its votes and blocks of ``epoch``, if still unpaid."""
         self.settled[epoch, validator] = True
@@ -326,6 +330,15 @@ class Rewards(Module):
     def _close(self, epoch: Epoch) -> None:
         """Allot what the rule mints for the epoch that ends, and forget the oldest."""
         returned = self._forget(epoch - self.sources.epochs_kept)
+        reserve, recycled, allotment = self._issue(epoch)
+        self.reserve.set(reserve)
+        self.recycled.set(Balance(self.recycled.get() + recycled))
+        self.allotments[epoch] = allotment
+        parts = (allotment.authors, allotment.voters, allotment.compute)
+        self.emit(Allotted(epoch, *parts, returned))
+
+    def _issue(self, epoch: Epoch) -> tuple[Reserve, Balance, Allotment]:
+        """Return the reserve after an epoch was minted for, what is recycled, and its parts."""
         usage = self.sources.market.usage(epoch, Blocks(self.sources.epoch_length))
         parameters = self.config.parameters()
         reserve, minted = self.reserve.get().minted(parameters, usage)
@@ -334,10 +347,7 @@ class Rewards(Module):
         authors = Balance(total * self.config.author_ppb // PPB)
         voters = Balance(total * self.config.voter_ppb // PPB)
         compute = Balance(total - authors - voters)
-        self.reserve.set(reserve)
-        self.recycled.set(Balance(self.recycled.get() + recycled))
-        self.allotments[epoch] = Allotment(authors, voters, compute, Balance(0))
-        self.emit(Allotted(epoch, authors, voters, compute, returned))
+        return reserve, recycled, Allotment(authors, voters, compute, Balance(0))
 
     def _forget(self, epoch: int) -> Balance:
         """Return what nobody asked for to the pot, and drop the records of an epoch."""

@@ -65,6 +65,30 @@ def test_each_boundary_allots_what_the_rule_mints_in_three_parts() -> None:
     ]
 
 
+def test_what_an_epoch_will_be_allotted_can_be_asked_before_it_ends() -> None:
+    chain = EarningChain()
+    chain.skip_to(LENGTH - 1)
+
+    expected = chain.runtime.rewards.allotment_of(Epoch(0))
+    chain.block()
+
+    assert chain.allotment(0) == expected == chain.runtime.rewards.allotment_of(Epoch(0))
+
+
+def test_what_is_due_can_be_asked_before_it_is_paid() -> None:
+    chain = EarningChain()
+    chain.skip_epochs(1)
+    commission, parts = chain.runtime.rewards.payout_due(ALICE, Epoch(0))
+    amount, withheld = chain.runtime.rewards.claim_due(ALICE, Epoch(0))
+
+    paid = chain.call(BOB, "rewards.payout", ALICE, 0)
+    bonded = chain.call(ALICE, "rewards.claim", 0)
+
+    total = sum(part for _, part in parts)
+    assert find_event([paid], "rewards.ValidatorPaid") == [ALICE, 0, total, commission]
+    assert find_event([bonded], "rewards.ProviderPaid") == [ALICE, 0, amount, withheld]
+
+
 def test_a_validator_is_paid_for_its_blocks_and_its_weight_once() -> None:
     chain = EarningChain()
     chain.skip_epochs(1)
