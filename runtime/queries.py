@@ -7,9 +7,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from primitives.codec import ACCOUNT, AMOUNT, DIGEST, U32, U64, Codec, tuple_of
+from primitives.codec import (
+    ACCOUNT,
+    AMOUNT,
+    DIGEST,
+    U32,
+    U64,
+    Codec,
+    listing,
+    optional,
+    tuple_of,
+)
 from primitives.power_table import POWER_TABLE
 from primitives.types import Epoch, Weight
+from runtime.pocps.classes import CLASSES_MAX, RESOURCE_CLASS, response_weight
+from runtime.pocps.ladder import FAULTS
+from runtime.pocps.provider import PROVIDER
+from runtime.pocps.records import PENALTY
 from runtime.runtime import Runtime
 from runtime.staking.ledger import BACKING
 
@@ -70,5 +84,62 @@ QUERIES: Mapping[str, Query] = {
         DIGEST,
         lambda runtime, epoch: runtime.session.randomness[epoch],
         "What draws the leaders of an epoch.",
+    ),
+    "pocps.classes": Query(
+        tuple_of(),
+        listing(RESOURCE_CLASS, CLASSES_MAX),
+        lambda runtime, _: tuple(
+            map(runtime.pocps.classes.__getitem__, runtime.pocps.class_ids.get())
+        ),
+        "All classes of resources, in the order in which they were made.",
+    ),
+    "pocps.windows": Query(
+        tuple_of(),
+        tuple_of(U32, U32, U32, U32),
+        lambda runtime, _: runtime.pocps.windows,
+        "Heights in an epoch; in it, counted from 1, the last block for commitments, the block"
+        " that draws and takes the first responses, and the last block for responses.",
+    ),
+    "pocps.challenge": Query(
+        tuple_of(U32, U64),
+        DIGEST,
+        lambda runtime, of: runtime.pocps.challenge(of[0], Epoch(of[1])),
+        "What a class's leaves are made from in the present epoch, the next one at its boundary.",
+    ),
+    "pocps.response_weight": Query(
+        U32,
+        U64,
+        lambda runtime, class_id: response_weight(runtime.pocps.standings.resource(class_id)),
+        "The weight that a response of a class has to allow.",
+    ),
+    "pocps.provider": Query(
+        tuple_of(U32, ACCOUNT),
+        optional(PROVIDER),
+        lambda runtime, of: runtime.pocps.standings.find(of),
+        "A provider's standing in a class, its last epoch settled.",
+    ),
+    "pocps.faults": Query(
+        tuple_of(U32, ACCOUNT),
+        FAULTS,
+        lambda runtime, of: runtime.pocps.faults[of],
+        "A provider's last faults in a class, newest last.",
+    ),
+    "pocps.penalty": Query(
+        tuple_of(U32, ACCOUNT),
+        PENALTY,
+        lambda runtime, of: runtime.pocps.penalty(*of),
+        "What a provider's next fault in a class would cost.",
+    ),
+    "pocps.units": Query(
+        U32,
+        tuple_of(U64, U64, U32),
+        lambda runtime, class_id: runtime.pocps.sums(class_id),
+        "Units of a class that are live, those proven so far in this epoch, and its providers.",
+    ),
+    "pocps.power": Query(
+        tuple_of(U64, ACCOUNT),
+        tuple_of(U64, U64, U64),
+        lambda runtime, of: runtime.pocps.power(Epoch(of[0]), of[1]),
+        "Operations that an account proved in an epoch, all accounts', and where its ramp starts.",
     ),
 }

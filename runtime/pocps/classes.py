@@ -13,7 +13,7 @@ from typing import Annotated
 
 from primitives.codec import AMOUNT, U16, U32, U64, Codec, optional, struct, text
 from primitives.errors import DispatchError
-from primitives.types import UINT64_MAX, Balance, Weight
+from primitives.types import UINT64_MAX, Balance, Digest, Weight
 from runtime.pocps.forward_pass import WEIGHTS_MAX, ForwardPassClass, InvalidForwardPassClass
 from runtime.pocps.forward_pass_proof import NETWORKS_KEPT, ForwardPassWork
 from runtime.pocps.proof import ProofKind, SampledProof, Work
@@ -146,6 +146,22 @@ def _open_work(record: ResourceClass) -> Work:
 def kind_of(record: ResourceClass) -> ProofKind:
     """Return the kind of proof that the class asks for. Raises: InvalidClass."""
     return SampledProof(_open_work(record))
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What all verifications of a class share in one epoch: for a node to compute ahead.
+
+    Running it changes no result, and touches no state: a node does it beside its event loop as
+    soon as the block that ends an epoch is known, lest a block with the first response waits.
+    """
+
+    resource: ResourceClass
+    challenge: Digest
+
+    def run(self) -> None:
+        """Compute it, unless it is at hand."""
+        kind_of(self.resource).prepare(self.challenge)
 
 
 def response_weight(record: ResourceClass) -> Weight:

@@ -28,6 +28,16 @@ class EpochProof:
     """The operations of which ``since`` speaks: these, or those before an absence."""
 
 
+@dataclass(frozen=True, slots=True)
+class UnitProof:
+    """Units of one class that an account, or all together, proved in an epoch."""
+
+    epoch: Epoch = Epoch(0)
+    units: int = 0
+
+
+UNIT_PROOF = struct(UnitProof, epoch=U64, units=U64)
+NO_UNITS = UnitProof()
 EPOCH_PROOF = struct(EpochProof, epoch=U64, operations=U64, since=U64, ramped=U64)
 NO_PROOF = EpochProof()
 
@@ -82,6 +92,35 @@ class ProofLedger:
                 before, epoch=epoch, operations=Operations(0), since=Epoch(before.since + 1)
             )
             self._accounts[account, epoch % self._size] = moved
+
+
+class UnitLedger:
+    """The same by class and in units, for rewards that weigh classes by their price."""
+
+    def __init__(
+        self,
+        accounts: BoundMap[tuple[tuple[int, AccountId], int], UnitProof],
+        totals: BoundMap[tuple[int, int], UnitProof],
+        epochs_kept: int,
+    ) -> None:
+        self._accounts, self._totals, self._size = accounts, totals, epochs_kept
+
+    def of(self, class_id: int, account: AccountId, epoch: Epoch) -> int:
+        """Return the units of a class that ``account`` proved in ``epoch``."""
+        found = self._accounts[(class_id, account), epoch % self._size]
+        return found.units if found.epoch == epoch else 0
+
+    def total(self, class_id: int, epoch: Epoch) -> int:
+        """Return the units of a class that all accounts proved in ``epoch``."""
+        found = self._totals[class_id, epoch % self._size]
+        return found.units if found.epoch == epoch else 0
+
+    def add(self, class_id: int, account: AccountId, epoch: Epoch, units: int) -> None:
+        """Count units, which may be negative, as proven in ``epoch``."""
+        slot = epoch % self._size
+        own = UnitProof(epoch, self.of(class_id, account, epoch) + units)
+        self._accounts[(class_id, account), slot] = own
+        self._totals[class_id, slot] = UnitProof(epoch, self.total(class_id, epoch) + units)
 
 
 def ramp_start(before: EpochProof | None, epoch: Epoch, operations: Operations) -> Epoch:

@@ -48,6 +48,7 @@ from runtime.pocps.classes import (
     CLASSES_MAX,
     RESOURCE_CLASS,
     ClassId,
+    Preparation,
     ResourceClass,
     kind_of,
     response_weight,
@@ -55,7 +56,14 @@ from runtime.pocps.classes import (
     validate_together,
 )
 from runtime.pocps.ladder import DECLARED, FAULTS, INVALID_PROOF, Reason
-from runtime.pocps.ledger import EPOCH_PROOF, NO_PROOF, ProofLedger
+from runtime.pocps.ledger import (
+    EPOCH_PROOF,
+    NO_PROOF,
+    NO_UNITS,
+    UNIT_PROOF,
+    ProofLedger,
+    UnitLedger,
+)
 from runtime.pocps.proof import Claim, InvalidProof, WrongSiblingCount
 from runtime.pocps.provider import CHUNKS_MAX, PROVIDER, Commitment, Maintenance, Provider
 from runtime.pocps.records import Config, Penalty, UnitCount, UnitsChange
@@ -132,6 +140,9 @@ class Pocps(Module):
     proofs = StorageMap(pair(ACCOUNT, U32), EPOCH_PROOF, default=NO_PROOF)
     """What an account proved, by epoch modulo the epochs that are kept."""
     proof_totals = StorageMap(U32, EPOCH_PROOF, default=NO_PROOF)
+    unit_proofs = StorageMap(pair(pair(U32, ACCOUNT), U32), UNIT_PROOF, default=NO_UNITS)
+    """The same in units of a class."""
+    unit_totals = StorageMap(pair(U32, U32), UNIT_PROOF, default=NO_UNITS)
     change_ends = StorageValue(QUEUE_ENDS, default=QueueEnds())
     changes = StorageMap(U64, optional(UNITS_CHANGE), default=None)
     change_places = StorageMap(pair(U32, ACCOUNT), U64, default=0)
@@ -151,7 +162,9 @@ class Pocps(Module):
         self.room = Room(config, terms)
         self._grants = GenesisCompute(grants, config.grant_epochs)
         # The epochs that rewards can be claimed for, the present one and one to spare.
-        self._ledger = ProofLedger(self.proofs, self.proof_totals, terms.unbonding_epochs + 2)
+        epochs_kept = terms.unbonding_epochs + 2
+        self._ledger = ProofLedger(self.proofs, self.proof_totals, epochs_kept)
+        self._units = UnitLedger(self.unit_proofs, self.unit_totals, epochs_kept)
         self._queue = ChangeQueue(self.change_ends, self.changes, self.change_places)
         self.standings = Standings(
             context,
@@ -167,6 +180,7 @@ class Pocps(Module):
             ),
             tokens=tokens,
             ledger=self._ledger,
+            units=self._units,
             queue=self._queue,
             emit=self.emit,
         )
@@ -401,6 +415,14 @@ class Pocps(Module):
         """Return what everybody proved in ``epoch``."""
         return Operations(self._grants.total_operations(epoch) + self._ledger.total(epoch))
 
+    def units_in(self, class_id: int, account: AccountId, epoch: Epoch) -> int:
+        """Return the units of a class that ``account`` proved in ``epoch``."""
+        return self._units.of(class_id, account, epoch)
+
+    def class_units_in(self, class_id: int, epoch: Epoch) -> int:
+        """Return the units of a class that everybody proved in ``epoch``."""
+        return self._units.total(class_id, epoch)
+
     def proving_since(self, account: AccountId, epoch: Epoch) -> Epoch:
         """Return where the ramp of the account's reward for ``epoch`` starts."""
         if self._grants.proven_operations(account, epoch):
@@ -418,10 +440,38 @@ class Pocps(Module):
         invalid_slash = known.slashed(ladder.fraction_ppb(invalid), bond_per_unit)[1]
         return Penalty(missed, missed_slash, invalid, invalid_slash)
 
-    def challenge(self, class_id: int) -> Digest:
-        """Return what a class's leaves of this epoch are made from. Raises: UnknownClass."""
+    def challenge(self, class_id: int, epoch: Epoch) -> Digest:
+        """Return what a class's leaves of an epoch are made from; it has begun, or is the next one.
+
+        Raises: UnknownClass.
+        """
         kind = kind_of(self.standings.resource(class_id))
-        return kind.challenge(self.chain.session.challenge_seed(self.context.block.epoch))
+        return kind.challenge(self.chain.session.challenge_seed(epoch))
+
+    def preparations(self, epoch: Epoch) -> tuple[Preparation, ...]:
+        """Return what a node had better compute before the first response of ``epoch``."""
+        resources = [self.standings.resource(class_id) for class_id in self.class_ids.get()]
+        return tuple(
+            Preparation(resource, self.challenge(resource.class_id, epoch))
+            for resource in resources
+        )
+
+    def sums(self, class_id: int) -> tuple[int, int, int]:
+        """Return the live units of a class, those proven in this epoch, and its providers."""
+        tally = self.standings.tally(class_id)
+        return tally.live, tally.proven, tally.places
+
+    def power(self, epoch: Epoch, account: AccountId) -> tuple[Operations, Operations, Epoch]:
+        """Return what an account and all accounts proved in ``epoch``, and its ramp's start."""
+        own, total = self.proven_operations(account, epoch), self.total_operations(epoch)
+        return own, total, self.proving_since(account, epoch)
+
+    @property
+    def windows(self) -> tuple[int, int, int, int]:
+        """Length of an epoch, and in it the last commitments, the drawing, the last responses."""
+        rules = self.config
+        deadlines = rules.commit_deadline, rules.sample_block, rules.respond_deadline
+        return self.terms.epoch_length, *deadlines
 
     @property
     def place(self) -> int:
@@ -468,8 +518,9 @@ class Pocps(Module):
     ) -> bool:
         """Return whether a response proves its claim. Raises: WrongDigestCount."""
         kind = kind_of(self.standings.resource(class_id))
+        challenge = self.challenge(class_id, self.context.block.epoch)
         try:
-            kind.verify(claim, siblings, challenge=self.challenge(class_id), beacon=beacon)
+            kind.verify(claim, siblings, challenge=challenge, beacon=beacon)
         except WrongSiblingCount as refusal:
             # Not an answer at all: nothing was computed, and it may be sent again.
             raise records.WrongDigestCount(str(refusal)) from refusal

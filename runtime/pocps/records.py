@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from primitives.codec import U8, U32, U64
+from primitives.codec import AMOUNT, U8, U32, U64, struct
 from primitives.errors import DispatchError
 from primitives.types import AccountId, Balance, Digest, Epoch
 from runtime.module import Event
@@ -74,6 +74,11 @@ class Penalty:
     missed_slash: Balance
     invalid_step: int
     invalid_slash: Balance
+
+
+PENALTY = struct(
+    Penalty, missed_step=U8, missed_slash=AMOUNT, invalid_step=U8, invalid_slash=AMOUNT
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,13 @@ be settled in the epoch after it. So however many answer, no block gets longer t
 from dataclasses import dataclass
 
 from runtime.fees import BlockLimits
-from runtime.pocps.classes import InvalidClass, ResourceClass, response_bytes, response_weight
+from runtime.pocps.classes import (
+    CLASSES_MAX,
+    InvalidClass,
+    ResourceClass,
+    response_bytes,
+    response_weight,
+)
 from runtime.pocps.proof import PPB, slash_floor
 from runtime.pocps.records import Config
 
@@ -43,8 +49,9 @@ class Room:
 
     @property
     def places_max(self) -> int:
-        """How many providers an epoch can settle."""
-        return self.config.sweep_max * (self.terms.epoch_length - 1)
+        """How many providers an epoch can settle, with a step of the sweep left for each class."""
+        steps = self.config.sweep_max * (self.terms.epoch_length - 1)
+        return max(0, steps - CLASSES_MAX)
 
     def cost(self, resource: ResourceClass) -> int:
         """Return the block space that a response takes, as weight."""

@@ -14,7 +14,7 @@ from runtime.pocps import records
 from runtime.pocps.changes import ChangeQueue
 from runtime.pocps.classes import ResourceClass, kind_of
 from runtime.pocps.ladder import DECLARED, FAULTS_KEPT, STEPS, Fault
-from runtime.pocps.ledger import ProofLedger
+from runtime.pocps.ledger import ProofLedger, UnitLedger
 from runtime.pocps.provider import Provider
 from runtime.pocps.records import UnitsChange
 from runtime.pocps.room import Room
@@ -77,12 +77,14 @@ class Standings:
         storage: Storage,
         tokens: Slasher,
         ledger: ProofLedger,
+        units: UnitLedger,
         queue: ChangeQueue,
         emit: Callable[[Event], None],
     ) -> None:
         self._context, self._room, self._emit = context, room, emit
         self._config = room.config
-        self._storage, self._tokens, self._ledger, self._queue = storage, tokens, ledger, queue
+        self._storage, self._tokens, self._queue = storage, tokens, queue
+        self._ledger, self._units = ledger, units
 
     def resource(self, class_id: int) -> ResourceClass:
         """Return a class. Raises: UnknownClass."""
@@ -126,6 +128,7 @@ class Standings:
             self._storage.tallies[key[0]] = self.tally(key[0]).changed(live=live, proven=proven)
         if proven:
             self._ledger.add(key[1], now, proven * kind_of(resource).operations_per_unit)
+            self._units.add(*key, now, proven)
         if before.units and not after.units:
             self._leave_place(resource, after.slot)
         self.write(key, after)

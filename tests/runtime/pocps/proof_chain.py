@@ -126,7 +126,7 @@ class ProofChain(SmallChain):
         """Return all leaves that so many units have in the epoch of the next block."""
         kind = kind_of(self.resource(class_id))
         assert isinstance(kind, SampledProof)
-        challenge = self.runtime.pocps.challenge(class_id)
+        challenge = self.runtime.pocps.challenge(class_id, self.epoch)
         positions = tuple(range(kind.count_leaves(units)))
         return list(kind.work.compute_leaves(challenge, account, positions))
 
