@@ -17,6 +17,7 @@ import trio
 
 from genesis.presets import DEV_NAMES, dev_session_seeds
 from genesis.spec import ChainSpec
+from node.allocator import share_one_arena
 from node.cli.chain_verify import parse_checkpoint
 from node.cli.failures import only_reason
 from node.cli.specs import find_spec
@@ -190,6 +191,7 @@ def node(**given: Any) -> None:  # noqa: ANN401 - one parameter an option
     """Run a node until Ctrl-C."""
     options = Options(**given)
     configure_logs(options.log)
+    share_one_arena()  # before there are threads
     chain = options.chain or ("dev" if options.dev else None)
     if chain is None:
         raise ConfigError("which chain? Give --dev, or --chain with a chain spec file")

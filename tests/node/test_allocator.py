@@ -1,0 +1,49 @@
+"""One arena for all threads, seen with the C library's own eyes, in a process of its own."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import ctypes, sys, threading
+from node.allocator import share_one_arena
+
+if sys.argv[1] == "shared":
+    assert share_one_arena()
+all_there = threading.Barrier(4)
+
+def take():
+    all_there.wait()
+    taken = [bytes(2000) for _ in range(100)]
+    all_there.wait()
+
+threads = [threading.Thread(target=take) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+libc = ctypes.CDLL(None)
+libc.fdopen.restype = ctypes.c_void_p
+output = ctypes.c_void_p(libc.fdopen(1, b"w"))
+libc.malloc_info(0, output)
+libc.fflush(output)
+"""
+
+needs_glibc = pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="other C libraries have no arenas"
+)
+
+
+def arenas(how: str) -> int:
+    """Return how many arenas a process has that took memory in four threads at once."""
+    command = [sys.executable, "-c", PROGRAM, how]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return told.count("<heap nr=")
+
+
+@needs_glibc
+def test_threads_share_one_arena_and_would_not_by_themselves() -> None:
+    assert arenas("shared") == 1
+    assert arenas("each its own") > 1
