@@ -229,11 +229,13 @@ class Blockchain:
     def end(self, execution: BlockExecution) -> Slices[Executed]:
         """End a block, and check what always holds after one if this chain does that.
 
-        Nothing of the block is held yet. Raises: MisplacedInherent, InvariantBroken.
+        Nothing of the block is held yet, and the execution has no state any more.
+        Raises: MisplacedInherent, InvariantBroken.
         """
         executed = yield from execution.end_in_slices()
         if self.entries <= self.checked_entries_max:
             yield from check_in_slices(execution.runtime.modules)
+        execution.release()
         return executed
 
     @property

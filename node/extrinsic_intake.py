@@ -87,7 +87,9 @@ class ExtrinsicIntake:
                 try:
                     entry = self._mempool.submit(item)
                 except LoopinError as error:
-                    return error
+                    # Its traceback leads back to the list that it is put into: a cycle, with all
+                    # that came in the batch, for the collector.
+                    return error.with_traceback(None)
                 accepted.append(entry)
                 return entry.hash
 
@@ -112,7 +114,7 @@ class ExtrinsicIntake:
                 return AlreadyKnown(f"0x{known.hex()}")
             ready = ReadyExtrinsic.decode(encoded)
         except LoopinError as error:
-            return error
+            return error.with_traceback(None)
         if ready.extrinsic.signer is None:
             return UnsignedExtrinsic("only block authors put inherents in")
         return ready

@@ -148,6 +148,14 @@ class BlockExecution:
         writes, replaced = yield from self.overlay.changes()
         return Executed(writes, replaced, tuple(self._receipts))
 
+    def release(self) -> None:
+        """Give back the memory of the block's state, once nothing more is asked of it.
+
+        The modules refer to the runtime and it to them, so all that they hold on to would wait
+        for the collector of cycles: megabytes for a full block.
+        """
+        self.overlay.release()
+
     def validate(self, ready: ReadyExtrinsic, *, pending: Balance) -> Balance:
         """Return the fee of a signed extrinsic that could stand in this block, nonce aside.
 

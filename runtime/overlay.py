@@ -127,6 +127,10 @@ class Overlay:
                     changed[key], replaced[key] = writes[key], before
         return changed, replaced
 
+    def release(self) -> None:
+        """Give back what was read and written; nothing may be asked of this overlay any more."""
+        self.writes, self._read, self._state = {}, {}, DictState()
+
     def _write(self, key: bytes, value: bytes | None) -> None:
         if self._open:
             self._undo.append((key, self.writes.get(key, _UNWRITTEN)))

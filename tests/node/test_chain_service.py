@@ -1,5 +1,7 @@
 """The chain among other tasks: restarts, cancelled work, news, and what a liar's block may do."""
 
+import gc
+import weakref
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from node.extrinsic_watch import ExtrinsicWatch
 from node.rpc.backend import StatusKind
 from primitives.block import Block, signing_prefix
 from primitives.derivation import derive_key_pair
+from primitives.errors import LoopinError
 from primitives.types import Digest, SpecVersion
 from runtime.executive import UnsignedExtrinsic
 from tests.chain.small_chains import LOOP, forged, sign, small_spec
@@ -153,6 +156,24 @@ async def test_watcher_hears_of_a_block_that_was_lost_and_of_the_one_that_won(
     assert told[0] == (StatusKind.IN_BLOCK, lost.hash)
     assert told[-1] == (StatusKind.FINALIZED, won.hash)
     assert (StatusKind.RETRACTED, lost.hash) in told
+    node.close()
+
+
+async def test_refused_extrinsics_leave_nothing_to_the_collector_of_cycles(tmp_path: Path) -> None:
+    node = SmallNode.open(tmp_path, small_spec())
+    first, gap = (node.small.transfer("Alice", n, "Bob", LOOP).extrinsic for n in (0, 10_000))
+
+    gc.disable()
+    try:
+        # Twice in one batch, so that the mempool, and not the decoder, finds it known.
+        answers = await node.service.intake.submit([x.encoded for x in (first, first, gap)])
+        refused = [weakref.ref(x) for x in answers if isinstance(x, LoopinError)]
+        del answers
+        left = [error() for error in refused]
+    finally:
+        gc.enable()
+
+    assert left == [None, None]
     node.close()
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -127,6 +128,22 @@ def test_writes_come_in_key_order_and_change_something() -> None:
     assert all(chain.state.get(key) != value for key, value in writes.items())
 
 
+def test_released_execution_keeps_nothing_of_its_state_and_its_result_stays() -> None:
+    chain = SmallChain()
+    execution = chain.start()
+    executed = execution.end()
+    state = weakref.ref(execution.overlay._state)
+    before = dict(executed.writes)
+
+    execution.release()
+    del chain
+
+    assert state() is None
+    assert not execution.overlay.writes
+    assert executed.writes == before
+    assert before
+
+
 # ------------------------------------------------------------------------ calls and failures
 
 
@@ -210,6 +227,7 @@ ERRORS_BESIDE = {
     "session": ["runtime.session_keys"],
     "staking": ["runtime.staking.records"],
     "pocps": ["runtime.pocps.records", "runtime.pocps.classes"],
+    "pools": ["runtime.pools.events", "runtime.pools.pricing"],
 }
 """Files of a module that define errors beside its class."""
 
