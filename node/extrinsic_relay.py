@@ -5,6 +5,7 @@ a repetition, never a loss: what was dropped on its way is sent again as long as
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 
 import trio
 
@@ -15,7 +16,9 @@ from p2p.network import NetworkApi
 from primitives.types import Digest
 
 KNOWN_MAX = 16_384
-"""Extrinsics remembered for each peer; a digest and its place take about 200 bytes."""
+"""Extrinsics remembered for each peer, while peers are few."""
+KNOWN_TOTAL_MAX = 262_144
+"""For all peers together; a digest and its place take about 200 bytes, so this is 50 MiB."""
 WAITING_MAX = 65_536
 WAITING_BYTES_MAX = 32 << 20
 PAUSE = 0.01
@@ -69,8 +72,10 @@ class ExtrinsicRelay:
             return
         for extrinsic_hash in hashes:
             known[extrinsic_hash] = None
-        while len(known) > KNOWN_MAX:
-            del known[next(iter(known))]
+        over = len(known) - min(KNOWN_MAX, KNOWN_TOTAL_MAX // len(self._known))
+        # All in one walk: a dict's first key lies behind the places of those deleted before.
+        for oldest in list(islice(known, max(0, over))):
+            del known[oldest]
 
     async def run(self) -> None:
         """Send batches for ever."""

@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from consensus.simplex.messages import Nullify, Request, encode_message
-from node.extrinsic_relay import KNOWN_MAX
+from node.extrinsic_relay import KNOWN_MAX, KNOWN_TOTAL_MAX
 from node.node_network import REQUESTS
 from node.wire import EXTRINSICS_REQUEST as ASK
 from node.wire import ExtrinsicsRequest, encode_extrinsics
@@ -231,3 +231,17 @@ async def test_what_is_remembered_of_a_peer_is_bounded(
         assert PeerId("unknown") not in relay._known
         here.stranger.disconnect(here.victim.peer, "gone")
         assert peer not in relay._known
+
+
+async def test_many_peers_share_what_is_remembered_of_them(
+    tmp_path: Path, clock: trio.testing.MockClock
+) -> None:
+    hashes = [Digest(n.to_bytes(32, "big")) for n in range(KNOWN_TOTAL_MAX // 50)]
+    async with scene(tmp_path) as here:
+        relay = here.victim.parts.relay
+        relay._known |= {PeerId(f"peer {number}"): {} for number in range(99)}
+        each = KNOWN_TOTAL_MAX // len(relay._known)
+
+        relay.note_known(PeerId("peer 5"), hashes)
+
+        assert list(relay._known[PeerId("peer 5")]) == hashes[-each:]
