@@ -14,6 +14,7 @@ from node.rpc.json_types import Json
 TIMEOUT = 60.0
 """Seconds that an answer may take."""
 ANSWER_BYTES_MAX = 64 << 20
+_HUNG_UP = (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError)
 _TOO_MANY_REQUESTS = 429
 
 
@@ -84,15 +85,7 @@ class HttpClient:
         self.close()
 
     def _post(self, body: bytes) -> Json:
-        is_reused = self._connection.sock is not None
-        try:
-            response = self._send(body)
-        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
-            # A kept connection may have been closed by the node while nothing was said on it.
-            self._connection.close()
-            if not is_reused:
-                raise ConnectionLost(f"{self.endpoint.url} closed the connection") from error
-            response = self._send(body)
+        response = self._ask(body)
         try:
             data = response.read(ANSWER_BYTES_MAX + 1)
         except (OSError, http.client.HTTPException) as error:
@@ -106,6 +99,18 @@ class HttpClient:
             raise ConnectionLost(f"{self.endpoint.url} stopped in the middle")
         return self._parsed(response.status, data)
 
+    def _ask(self, body: bytes) -> http.client.HTTPResponse:
+        # A kept connection may have been closed by the node while nothing was said on it.
+        attempts = 1 if self._connection.sock is None else 2
+        while True:
+            attempts -= 1
+            try:
+                return self._send(body)
+            except _HUNG_UP as error:
+                self._connection.close()
+                if attempts == 0:
+                    raise ConnectionLost(f"{self.endpoint.url} closed the connection") from error
+
     def _send(self, body: bytes) -> http.client.HTTPResponse:
         connection = self._connection
         try:
@@ -117,7 +122,7 @@ class HttpClient:
         try:
             connection.request("POST", self.endpoint.path, body, headers)
             return connection.getresponse()
-        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+        except _HUNG_UP:
             raise
         except TimeoutError as error:
             connection.close()

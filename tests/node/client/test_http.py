@@ -119,6 +119,22 @@ def test_connection_that_the_node_closed_meanwhile_is_opened_again() -> None:
         assert client.call("m") == 1
 
 
+def test_node_that_hangs_up_on_a_kept_connection_and_on_the_next_is_lost() -> None:
+    answers = [answering(b'{"result": 1}')]
+
+    def answer_once(connection: socket.socket) -> None:
+        if answers:
+            answers.pop()(connection)
+
+    with (
+        serving(answer_once, connections=2) as url,
+        HttpClient(Endpoint.parse(url)) as client,
+    ):
+        assert client.call("m") == 1
+        with pytest.raises(ConnectionLost):
+            client.call("m")
+
+
 def test_batch_is_answered_in_the_order_of_the_calls() -> None:
     body = b'[{"id": 1, "result": "b"}, {"id": 0, "result": "a"}]'
 
