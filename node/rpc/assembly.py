@@ -11,6 +11,7 @@ from node.rpc.namespaces.chain import Chain
 from node.rpc.namespaces.consensus import Consensus
 from node.rpc.namespaces.history import History
 from node.rpc.namespaces.payment import Payment
+from node.rpc.namespaces.pocps import Pocps
 from node.rpc.namespaces.rpc import Rpc
 from node.rpc.namespaces.staking import Staking
 from node.rpc.namespaces.state import State
@@ -37,6 +38,7 @@ def build_dispatcher(backend: NodeBackend, limits: Limits | None = None) -> Disp
         History(backend, addresses),
         Consensus(backend),
         Staking(backend),
+        Pocps(backend),
         Rpc(lambda: dispatcher.served, backend.node_version),
     )
     dispatcher = Dispatcher(namespaces, codecs, limits)

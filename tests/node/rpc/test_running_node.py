@@ -98,6 +98,7 @@ def _fits(schema: Mapping[str, Any], value: Any, where: str) -> bool:
 
 
 def test_every_method_answers_what_its_description_says(client: NodeClient) -> None:
+    follow(client, signed(client, BOB, call=["pocps.register", 1, 1000]))
     done = follow(client, signed(client, BOB))
     block = done[-1]["finalized"]
     whole: Any = client.call("chain_getBlock", block)
@@ -130,6 +131,12 @@ def test_every_method_answers_what_its_description_says(client: NodeClient) -> N
             for name in ("validator", "ledger", "pendingRewards", "sessionKeys", "estimateSlash")
         },
         "staking_nominations": [bob],
+        "pocps_provider": [bob],
+        "pocps_providers": [1],
+        "pocps_challenge": [1],
+        "pocps_faults": [bob, 1],
+        "pocps_estimatePenalty": [bob, 1],
+        "pocps_estimateReward": [1, 1000],
     }
     document: Any = client.call("rpc_discover")
     answered = set()

@@ -1,22 +1,12 @@
 """``staking_*`` over a real dispatcher and the real rules of a small chain."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from chain.equivocation import JUDGE
 from genesis.presets import DEV_BOND
-from node.rpc.addresses import Ss58Addresses
-from node.rpc.assembly import build_dispatcher
-from node.rpc.dispatcher import Dispatcher
-from primitives.types import AccountId, Epoch, Height
-from runtime.module import Context
-from runtime.overlay import Overlay
-from runtime.runtime import Runtime
-from runtime.session import epoch_of
 from tests.node.rpc.calling import call, fail
-from tests.node.rpc.fake_node import FakeNode
+from tests.node.rpc.runtime_served import address, served
 from tests.runtime.small_chain import ALICE, BOB, CHARLIE, LOOP, NOBODY
 from tests.runtime.staking_chain import (
     BOND_MIN,
@@ -27,24 +17,6 @@ from tests.runtime.staking_chain import (
     keys_call,
     seeds_of,
 )
-
-ADDRESSES = Ss58Addresses(42)
-
-
-def address(account: AccountId) -> str:
-    return ADDRESSES.encode(account)
-
-
-def served(chain: StakingChain) -> Dispatcher:
-    """Return the RPC over the state after the chain's last block, as a node has it."""
-
-    def runtime() -> Runtime:
-        height = Height(chain.height)
-        epoch = Epoch(max(0, epoch_of(height, chain.config.session.epoch_length)))
-        info = replace(chain.next_info(), height=height, epoch=epoch)
-        return Runtime(Context(Overlay(chain.state), info), chain.config, JUDGE)
-
-    return build_dispatcher(FakeNode(runtime=runtime))
 
 
 @pytest.fixture
