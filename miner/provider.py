@@ -63,7 +63,7 @@ class Provider:
     def __init__(
         self, windows: Windows, *, leaves_per_unit: int, units_wanted: int | None = None
     ) -> None:
-        """``units_wanted`` is what to stake if less is staked; None leaves the stake alone."""
+        """``units_wanted`` is what to stake at first if less is; None leaves the stake alone."""
         self._windows = windows
         self._leaves_per_unit = leaves_per_unit
         self._units_wanted = units_wanted
@@ -112,6 +112,8 @@ class Provider:
         actions: list[Action] = []
         if before is not None and sight.epoch != before.epoch:
             actions += self._leave(before)
+        if before is not None and sight.fault not in (None, before.fault):
+            actions += self._tell_fault(sight)
         return [*actions, *self._decide(sight)]
 
     def _on_advance(self, event: Advanced) -> list[Action]:
@@ -181,6 +183,8 @@ class Provider:
     def _register(self, sight: Sight) -> list[Action]:
         missing = (self._units_wanted or 0) - sight.staked
         if missing <= 0:
+            # Once is enough: what a slash takes later is for the operator to stake again.
+            self._units_wanted = None
             self._sent.pop(Step.REGISTER, None)
             return []
         if not self._leaves_per_second:
@@ -267,6 +271,12 @@ class Provider:
 
     def _miss(self, sight: Sight, detail: str) -> list[Action]:
         return self._once(sight, Fact.TOO_LATE, detail, sight.penalty)
+
+    def _tell_fault(self, sight: Sight) -> list[Action]:
+        fault = sight.fault
+        assert fault is not None, "there is a new one"
+        detail = f"{fault.reason} in epoch {fault.epoch}"
+        return [self._tell(sight, Fact.FAULTED, detail, fault.slashed)]
 
     def _warn_if_behind(self, sight: Sight, needed: int) -> list[Action]:
         """Tell if ``needed`` milliseconds are more than the window has left."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from primitives.types import EMPTY_DIGEST, Balance, Digest, Epoch, Height, Millis
+from runtime.pocps.ladder import Fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,8 @@ class Sight:
     """Of that epoch."""
     staked: int
     """Units that the provider has a bond for."""
+    live: int
+    """Units that count as proven now."""
     due: int
     """Units that owe a proof in this epoch; 0 if none do."""
     claim: int
@@ -69,6 +72,8 @@ class Sight:
     """What draws the positions; None until it is known."""
     penalty: Balance
     """What a miss would cost now, in base units."""
+    fault: Fault | None
+    """The newest on record."""
 
 
 # Inputs
@@ -190,6 +195,8 @@ class Fact(StrEnum):
     """The chain has a commitment of this account that this machine did not compute."""
     NOTHING_DUE = "nothing_due"
     MAINTENANCE = "maintenance"
+    FAULTED = "faulted"
+    """The chain has found a fault; the detail is its reason."""
     REFUSED = "refused"
     RESENT = "resent"
 

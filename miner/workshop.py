@@ -228,6 +228,7 @@ class Workshop:
         claim = prover.commit()
         self._finished = order, prover
         told = {"event": "proven", "epoch": order.epoch, "units": claim.units}
+        told["leaves"] = prover.progress.leaves_total
         told |= {"root": claim.root.hex(), "millis": int(1000 * (self._clock() - started))}
         self._tell(told)
 

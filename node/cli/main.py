@@ -32,6 +32,8 @@ COMMANDS = {
     "key": "Make, import, look at and use keys.",
     "account": "Balances, transfers and history of accounts.",
     "stake": "Bonds, validating, nominating and their rewards.",
+    "provider": "Stake computing power or storage, and prove it.",
+    "miner": "Find out what this machine can prove.",
     "chain": "Look at the chain of a running node.",
     "db": "Check and prune a node's database.",
     "simulate": "Run the economic experiments and write reports.",

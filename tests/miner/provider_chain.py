@@ -17,6 +17,7 @@ from miner.provider_messages import (
     Windows,
 )
 from primitives.types import Balance, Digest, Epoch, Height, Millis
+from runtime.pocps.ladder import Fault
 
 WINDOWS = Windows(epoch_length=20, commit_deadline=8, respond_deadline=16)
 SAMPLE_BLOCK = 10
@@ -44,6 +45,7 @@ class PaperChain:
     is_absent: bool = False
     commitments: dict[int, Commitment] = field(default_factory=dict)
     responded: set[int] = field(default_factory=set)
+    fault: Fault | None = None
     misses: list[int] = field(default_factory=list)
     waiting: list[Action] = field(default_factory=list)
     takes: Callable[[Action], bool] = lambda _: True
@@ -85,6 +87,7 @@ class PaperChain:
             epoch=epoch,
             challenge=challenge_of(epoch),
             staked=self.units,
+            live=self.units if epoch - 1 in self.responded else 0,
             due=due,
             claim=max(0, due - self.leased),
             is_absent=self.is_absent,
@@ -92,6 +95,7 @@ class PaperChain:
             has_responded=epoch in self.responded,
             beacon=challenge_of(epoch + 100) if is_drawn else None,
             penalty=PENALTY,
+            fault=self.fault,
         )
 
     def _include(self, item: Commit | Respond | Register, epoch: Epoch, place: int) -> None:

@@ -24,7 +24,8 @@ from miner.provider_messages import (
     Tell,
     Warmed,
 )
-from primitives.types import Digest, Epoch, Height, Millis
+from primitives.types import Balance, Digest, Epoch, Height, Millis
+from runtime.pocps.ladder import Fault
 from tests.miner.provider_chain import (
     PENALTY,
     WINDOWS,
@@ -399,3 +400,29 @@ def test_news_before_the_first_block_is_ignored() -> None:
     assert provider.step(ProofFailed(Epoch(0), "x")) == []
     assert provider.step(Refused(Step.COMMIT, "x")) == []
     assert provider.epoch is None
+
+
+def test_a_fault_that_the_chain_found_is_told_once_with_what_it_took() -> None:
+    chain = PaperChain(fault=Fault(Epoch(0), Height(3), "missed_commitment", 1, Balance(1)))
+    provider = make_provider()
+    first = provider.step(chain.make_block())
+    chain.fault = Fault(Epoch(1), Height(25), "invalid_proof", 2, Balance(9))
+
+    second = provider.step(chain.make_block())
+    third = provider.step(chain.make_block())
+
+    told = [item for item in second if isinstance(item, Tell) and item.fact is Fact.FAULTED]
+    assert [(item.detail, item.cost) for item in told] == [("invalid_proof in epoch 1", 9)]
+    assert "faulted" not in facts([*first, *third])
+
+
+def test_units_that_a_slash_took_are_not_staked_again_by_themselves() -> None:
+    chain = PaperChain(units=2)
+    provider = make_provider(units_wanted=5)
+    run(chain, provider, 10)
+    assert chain.units == 5
+
+    chain.units = 3
+    done = run(chain, provider, 30)
+
+    assert of_kind(done, Register) == []

@@ -1,0 +1,1 @@
+"""A compute provider's program: it follows the chain, proves in time, says what happens."""
