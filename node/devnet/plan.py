@@ -3,7 +3,7 @@
 import secrets
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -40,10 +40,13 @@ class NodePlan:
     prometheus_port: int
     is_validator: bool
     log: Path
+    is_timed: bool = False
+    """It works as on a live chain, without the checks that development has."""
 
     def arguments(self, spec: Path) -> list[str]:
         """Return the arguments of ``loopin node``."""
         role = ["--validator"] if self.is_validator else []
+        role += ["--no-check-invariants"] if self.is_timed else []
         return [
             "node",
             "--chain",
@@ -84,17 +87,21 @@ def make_plan(
     base_port: int,
     block_interval: Millis,
     genesis_time: Millis,
+    is_timed: bool = False,
 ) -> DevnetPlan:
     """Make genesis, keys and folders of a new devnet under ``folder``, and return the plan.
 
-    Raises: ConfigError.
+    ``is_timed`` leaves out what only chains of developers do. Raises: ConfigError.
     """
     if not validators >= 1 or validators + followers > NODES_MAX:
         raise ConfigError(f"a devnet has 1 validator or more, and at most {NODES_MAX} nodes")
     names = [f"validator-{i}" for i in range(validators)]
     names += [f"follower-{i}" for i in range(followers)]
     nodes = tuple(
-        _node_plan(folder, name, base_port + 3 * index, is_validator=index < validators)
+        replace(
+            _node_plan(folder, name, base_port + 3 * index, is_validator=index < validators),
+            is_timed=is_timed,
+        )
         for index, name in enumerate(names)
     )
     if nodes[-1].prometheus_port > PORT_MAX:

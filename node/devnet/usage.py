@@ -15,6 +15,13 @@ class Usage:
 
     cpu_seconds: float
     resident_bytes: int
+    mapped_bytes: int = 0
+    """Of them, pages of files (programs, the database): given up when others need the memory."""
+
+    @property
+    def private_bytes(self) -> int:
+        """What nobody else can have."""
+        return self.resident_bytes - self.mapped_bytes
 
 
 def read_usage(process_id: int) -> Usage:
@@ -23,6 +30,7 @@ def read_usage(process_id: int) -> Usage:
     return Usage(
         sum(usage.cpu_seconds for usage in found),
         sum(usage.resident_bytes for usage in found),
+        sum(usage.mapped_bytes for usage in found),
     )
 
 
@@ -40,9 +48,11 @@ def _family(process_id: int) -> Iterator[int]:
 def _usage_of(process_id: int) -> Usage | None:
     try:
         text = Path(f"/proc/{process_id}/stat").read_text()
+        pages = Path(f"/proc/{process_id}/statm").read_text().split()
     except OSError:
         return None
     # The name, in brackets, may hold anything; what follows it is numbers (proc(5)).
     fields = text.rpartition(")")[2].split()
     ticks = int(fields[11]) + int(fields[12])
-    return Usage(ticks / _TICKS_PER_SECOND, int(fields[21]) * _PAGE_BYTES)
+    resident, mapped = (_PAGE_BYTES * int(count) for count in pages[1:3])
+    return Usage(ticks / _TICKS_PER_SECOND, resident, mapped)

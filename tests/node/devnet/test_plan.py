@@ -1,4 +1,5 @@
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,9 @@ def test_plan_is_a_chain_spec_on_disk_that_every_node_starts_from(tmp_path: Path
         arguments = node.arguments(plan.spec_file)
         assert str(plan.spec_file) in arguments
         assert ("--validator" in arguments) == node.is_validator
+        assert "--no-check-invariants" not in arguments
+        timed = replace(node, is_timed=True)
+        assert "--no-check-invariants" in timed.arguments(plan.spec_file)
 
 
 def test_validators_hold_the_keys_that_the_spec_names(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ def test_own_process_uses_time_and_memory() -> None:
     usage = read_usage(os.getpid())
 
     assert usage.cpu_seconds > 0
-    assert usage.resident_bytes > 1 << 20
+    assert usage.resident_bytes > usage.private_bytes > 1 << 20
+    assert usage.mapped_bytes > 1 << 20
 
 
 def test_a_process_that_is_gone_uses_nothing() -> None:
@@ -28,7 +29,7 @@ def test_children_are_counted_with_their_parent() -> None:
         assert child.stdout is not None
         child.stdout.readline()
 
-        grown = read_usage(os.getpid()).resident_bytes - before.resident_bytes
+        grown = read_usage(os.getpid()).private_bytes - before.private_bytes
 
         child.kill()
     assert grown > 30 << 20
