@@ -11,9 +11,9 @@ nodes. After a warm-up every figure is a difference of two looks at the nodes' o
 * cpu ms/block: processor time of one node, its signature worker included, per final block;
 * votes/block: frames that one node gets on the vote channel per block, certificates included;
 * cpu µs/vote: by how much a block costs one node more processor time than it costs the smallest
-  chain of the same rate, divided by the votes that it gets more. All that comes with company counts:
-  checking and signing votes and certificates, the journal, the proposal's and the votes' way over
-  the wire; so begin with one validator;
+  chain of the same rate, divided by the votes that it gets more. All that comes with company
+  counts: checking and signing votes and certificates, the journal, the way of proposals and votes
+  over the wire; so begin with one validator;
 * KB/block/peer: what one node sends to one peer per block, on the wire: votes, certificates,
   proposals, relayed extrinsics and pings.
 
