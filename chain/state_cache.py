@@ -10,6 +10,7 @@ from itertools import islice
 from chain.unfinalized import FinalizedState
 
 VALUES_MAX = 1 << 16
+"""About 11 MB of balances and nonces; with the largest values that are kept, 30 MB."""
 VALUE_BYTES_MAX = 256
 """Larger values are left to the database: they are few, and read rarely."""
 
