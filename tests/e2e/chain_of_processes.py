@@ -1,6 +1,7 @@
 """Real nodes as processes on loopback, for tests that kill them."""
 
 import os
+import shutil
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -10,18 +11,28 @@ from pathlib import Path
 import trio
 
 from consensus.journal import replay
-from consensus.simplex.messages import Certificate, Finalize, Notarize, Nullify, Proposal
+from consensus.simplex.messages import (
+    CERTIFICATE,
+    Certificate,
+    Finalize,
+    Notarize,
+    Nullify,
+    Proposal,
+)
 from consensus.simplex.pledges import Floor, Record
 from node.client.endpoint import Endpoint
 from node.client.node_client import NodeClient
 from node.data_folder import DataFolder
+from node.devnet.measurements import fetch_measurements
 from node.devnet.plan import LOOPBACK, DevnetPlan, make_plan
 from node.devnet.processes import NodeProcess, stop_all
+from node.keystore import Keystore, Role
 from node.service import wall_clock
 from primitives.errors import LoopinError
 from primitives.types import Digest, Height, Millis
 
 LOOK_SECONDS = 0.2
+CALL_SECONDS = 5.0
 PATIENCE_SECONDS = 120.0
 """For any one thing to happen; generous, since the machine may be busy with other tests."""
 
@@ -67,10 +78,57 @@ class ChainOfProcesses:
         with self.client(node) as client:
             return [client.hash_at(Height(height)) for height in heights]
 
+    async def wait_voting(self, nodes: Sequence[NodeProcess]) -> None:
+        """Wait until nothing keeps these validators silent."""
+        for node in nodes:
+            await wait_until(partial(self._is_voting, node), f"{node.plan.name} votes")
+
+    async def _is_voting(self, node: NodeProcess) -> bool:
+        def ask() -> bool:
+            try:
+                found = fetch_measurements(LOOPBACK, node.plan.prometheus_port, CALL_SECONDS)
+            except LoopinError:
+                return False
+            reasons = found.samples.get("loopin_consensus_silent", ())
+            return bool(reasons) and not any(reason.value for reason in reasons)
+
+        return await trio.to_thread.run_sync(ask)
+
+    async def wait_vote(self, voter: NodeProcess, above: int) -> None:
+        """Wait until a vote of ``voter`` counts in a finalization above some height."""
+        await wait_until(partial(self._has_vote, voter, above), f"a vote of {voter.plan.name}")
+
+    async def _has_vote(self, voter: NodeProcess, above: int) -> bool:
+        folder = DataFolder(voter.plan.folder, self.plan.spec.id)
+        key = Keystore(folder.keystore).only(Role.CONSENSUS).public
+        place = self.plan.spec.power_table().find_position(key)
+        return await trio.to_thread.run_sync(lambda: any(place in who for who in self._who(above)))
+
+    def _who(self, above: int) -> Iterator[set[int]]:
+        """Yield whose votes are in the finalizations that the nodes hold, newest first."""
+        for node in self.nodes:
+            try:
+                with self.client(node) as client:
+                    top = client.header(client.final_hash()).header.height
+                    for height in range(top, above, -1):
+                        block = client.hash_at(Height(height))
+                        held = None if block is None else client.find_certificate(block)
+                        if held:
+                            yield set(CERTIFICATE.load(held).positions())
+            except LoopinError:
+                continue  # it does not run
+
     def journal(self, node: NodeProcess) -> tuple[Record, ...]:
         """Return what a stopped node has promised."""
         path = DataFolder(node.plan.folder, self.plan.spec.id).journal
         return replay(path.read_bytes()).records
+
+    def lose_disk(self, node: NodeProcess) -> None:
+        """Leave a stopped node with nothing but its keys, as from a backup."""
+        folder = DataFolder(node.plan.folder, self.plan.spec.id)
+        folder.journal.unlink()
+        for lost in (folder.database, folder.network):
+            shutil.rmtree(lost, ignore_errors=True)
 
 
 async def wait_until(holds: Callable[[], Awaitable[bool]], what: str) -> None:
@@ -101,6 +159,8 @@ async def running_chain(
         for node in chain.nodes:
             await node.start()
         await chain.wait_final(1, chain.nodes)
+        # One that came late may keep out of a view or two, and a test is about to kill others.
+        await chain.wait_voting([node for node in chain.nodes if node.plan.is_validator])
         yield chain
     finally:
         await stop_all(chain.nodes)
