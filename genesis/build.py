@@ -49,6 +49,7 @@ def build_genesis(spec: ChainSpec) -> Genesis:
     )
     runtime.rewards.build_genesis()
     runtime.pocps.build_genesis()
+    runtime.pools.build_genesis()
     runtime.session.build_genesis(spec.power_table(), spec.genesis_randomness)
     state = {key: value for key, value in sorted(overlay.writes.items()) if value is not None}
     check_invariants(runtime.modules)

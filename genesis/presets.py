@@ -19,6 +19,9 @@ from runtime import balances, fees, multisig, offences, proxy, rewards, session,
 from runtime.pocps import records as pocps
 from runtime.pocps.classes import ForwardPassTerms, ResourceClass, StorageTerms
 from runtime.pocps.ladder import Ladder
+from runtime.pools import events as pools
+from runtime.pools.events import GenesisPool
+from runtime.pools.parameters import DEFAULT_CURVE, PoolParameters, parameters_of
 from runtime.power import ComputeGrant
 from runtime.runtime import Config
 from runtime.staking import records as staking
@@ -105,6 +108,7 @@ def small_runtime_config() -> Config:
         ),
         rewards=small_rewards_config(),
         pocps=small_pocps_config(),
+        pools=small_pools_config(),
         compute=(),
     )
 
@@ -180,6 +184,33 @@ def small_pocps_config(epoch_length: int = EPOCH_LENGTH) -> pocps.Config:
         sweep_max=64,
         grant_epochs=10**9,
         providers=(),
+    )
+
+
+def small_pools_config() -> pools.Config:
+    """Return the pools of development and local chains: a market day passes in an epoch."""
+    rule = parameters_of(PoolParameters(DEFAULT_CURVE))
+    return pools.Config(
+        market_interval=Millis(86_400_000 // EPOCH_LENGTH),
+        price_period=5,
+        average_shift=3,
+        start_price_min_q32=1,
+        start_price_max_q32=10**9 << 32,
+        deposit=Balance(100 * LOOP),
+        pools_max=32,
+        members_max=256,
+        shares_max=8,
+        served_max=64,
+        leases_of_max=256,
+        ends_max=64,
+        exits_max=4,
+        changes_max=4,
+        loss_blocks=EPOCH_LENGTH,
+        history_max=1024,
+        pools=(
+            GenesisPool(CPU_CLASS.class_id, 50_000 << 32, rule),
+            GenesisPool(STORAGE_CLASS.class_id, 5_000 << 32, rule),
+        ),
     )
 
 

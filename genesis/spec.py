@@ -10,11 +10,13 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
+from itertools import chain
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from genesis.pocps_rules import bonded, find_problems
+from genesis import pocps_rules, pools_rules
+from genesis.pocps_rules import bonded
 from primitives.block import BLOCK_BYTES_MAX, EXTRINSIC_BYTES_MAX
 from primitives.codec import Plain, encode
 from primitives.crypto import Purpose, keyed_hash
@@ -224,7 +226,9 @@ def _validate_runtime(config: runtime.Config) -> None:
     _validate_staking(config)
     _validate_rewards(config.rewards)
     _validate_compute(config)
-    for where, wanted in find_problems(config):
+    for where, wanted in chain(
+        pocps_rules.find_problems(config), pools_rules.find_problems(config)
+    ):
         raise InvalidSpec(f"{where}: must be {wanted}")
 
 

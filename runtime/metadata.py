@@ -4,7 +4,8 @@ From it and nothing else a wallet builds and reads every call, event, error and 
 canonical encoding of a value follows from its description. The descriptions' types are
 
 ``u8 u16 u32 u64 i64 amount``  an integer; ``amount`` counts base units of the token
-``bool text bytes``            a boolean, UTF-8, a byte string (``length``, or ``length_max``)
+``bool text bytes``            a boolean, UTF-8, a byte string (``length``, or ``length_max``); a
+                               number of more than 64 bits is one, its highest byte first
 ``account digest public key``  32 bytes
 ``list tuple struct option``   an array of ``of``; of each of ``of``; of ``fields``; nil or ``of``
 ``call``                       ``["module.method", argument, ...]``

@@ -24,6 +24,11 @@ from runtime.offences import EvidenceJudge, Offences, Reach
 from runtime.pocps import records as pocps
 from runtime.pocps.module import Pocps
 from runtime.pocps.room import Terms
+from runtime.pocps.standings import SLASH_HOLD
+from runtime.pools import events as pools
+from runtime.pools.desk import Services
+from runtime.pools.market import PoolMarket
+from runtime.pools.module import Pools
 from runtime.power import ComputeGrant, ProvenStake
 from runtime.proxy import Proxy
 from runtime.rewards import GenesisMarket, Rewards, Sources
@@ -47,6 +52,7 @@ MODULES: tuple[type[Module], ...] = (
     Offences,
     Rewards,
     Pocps,
+    Pools,
 )
 CALLS = CallTable(MODULES)
 ERROR_NAMES = {
@@ -76,6 +82,7 @@ class Config:
     offences: offences.Config
     rewards: rewards.Config
     pocps: pocps.Config
+    pools: pools.Config
     compute: tuple[ComputeGrant, ...]
     """What counts as proven in the first ``pocps.grant_epochs`` epochs; sorted by account."""
 
@@ -121,21 +128,10 @@ class Runtime:
         self.utility = Utility(context, dispatcher=self)
         self.multisig = Multisig(context, config.multisig, holder=self.balances, dispatcher=self)
         self.proxy = Proxy(context, config.proxy, holder=self.balances, dispatcher=self)
-        self.rewards = Rewards(
-            context,
-            config.rewards,
-            sources=Sources(
-                issuer=self.balances,
-                stake=self.staking,
-                tables=self.session,
-                compute=self.pocps,
-                market=GenesisMarket(config.rewards, self.pocps),
-                epoch_length=config.session.epoch_length,
-                epochs_kept=unbonding,
-            ),
-        )
+        self.rewards = self._make_rewards()
         reach = Reach(self.session, self.staking, self.rewards, unbonding)
         self.offences = Offences(context, config.offences, reach=reach, judge=judge)
+        self.pools = self._open_pools()
         self.modules: tuple[Module, ...] = (
             self.system,
             self.timestamp,
@@ -149,6 +145,7 @@ class Runtime:
             self.offences,
             self.rewards,
             self.pocps,
+            self.pools,
         )
         self._by_name = {module.name: module for module in self.modules}
 
@@ -171,3 +168,26 @@ class Runtime:
     def error_name(self, error: DispatchError) -> str:
         """Return ``module.ErrorName``; errors of no module belong to ``runtime``."""
         return ERROR_NAMES.get(type(error)) or f"runtime.{error.reason}"
+
+    def _make_rewards(self) -> Rewards:
+        config = self.config
+        sources = Sources(
+            issuer=self.balances,
+            stake=self.staking,
+            tables=self.session,
+            compute=self.pocps,
+            market=PoolMarket(self, GenesisMarket(config.rewards, self.pocps)),
+            epoch_length=config.session.epoch_length,
+            epochs_kept=config.staking.unbonding_epochs,
+        )
+        return Rewards(self.context, config.rewards, sources=sources)
+
+    def _open_pools(self) -> Pools:
+        services = Services(
+            tokens=self.balances,
+            providers=self.pocps,
+            beacon=self.session.latest_beacon,
+            slash_hold=SLASH_HOLD,
+            epoch_length=self.config.session.epoch_length,
+        )
+        return Pools(self.context, self.config.pools, services=services)

@@ -8,7 +8,7 @@ from runtime.module import BoundMap, BoundValue, Context, Event
 from runtime.pools import events
 from runtime.pools.controller import Clock, Rates
 from runtime.pools.pricing import Blocks
-from runtime.pools.providers import Beacon, NoteBurn, PoolTokens, Providers
+from runtime.pools.providers import Beacon, PoolTokens, Providers
 from runtime.pools.records import (
     ESCROW,
     PROVIDER_PPB,
@@ -49,7 +49,6 @@ class Services:
     tokens: PoolTokens
     providers: Providers
     beacon: Beacon
-    note_burn: NoteBurn
     slash_hold: str
     """The reason under which a slash waits for those whom the fault harmed."""
     epoch_length: int
@@ -67,7 +66,7 @@ class Desk:
         emit: Callable[[Event], None],
     ) -> None:
         self.context, self.config, self.tables, self.services = context, config, tables, services
-        self.clock = Clock(config.block_interval, config.time_scale)
+        self.clock = Clock(config.market_interval, 1)
         self.emit = emit
 
     @property
@@ -132,7 +131,6 @@ class Desk:
         if not amount:
             return
         self.services.tokens.burn_held(pool_account(pool_id), ESCROW, amount)
-        self.services.note_burn(amount)
         books = self.tables.books[pool_id]
         self.tables.books[pool_id] = replace(books, burned=books.burned + amount)
 

@@ -39,15 +39,13 @@ class GenesisPool:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    block_interval: Millis
-    """As in ``consensus``: turns what is given per day into blocks."""
-    time_scale: int
-    """Seconds of market time in a second; 1 but on networks for trying out."""
+    market_interval: Millis
+    """Market time that passes in a block: the block interval on a chain for work, and more on one
+    for trying out, where a market day is to pass in minutes."""
     price_period: int
     """Blocks between two steps of the base price."""
     average_shift: int
-    """The average of the utilisation reaches back over ``2 ** average_shift`` blocks of market
-    time's own length; it shortens with the time scale."""
+    """The average of the utilisation reaches back over ``2 ** average_shift`` blocks."""
     start_price_min_q32: int
     start_price_max_q32: int
     """What whoever opens a pool may choose as its first base price."""

@@ -69,5 +69,3 @@ class PoolTokens(Holder, Protocol):
 
 Beacon = Callable[[], Digest]
 """Randomness of the present block."""
-NoteBurn = Callable[[Balance], None]
-"""Hears of every burn, so that a share of it may be recycled."""

@@ -28,9 +28,13 @@ LOCAL = local_spec()
 TEXT = LOCAL.to_json()
 BARE = replace(
     LOCAL,
-    runtime=replace(LOCAL.runtime, pocps=replace(LOCAL.runtime.pocps, classes=())),
+    runtime=replace(
+        LOCAL.runtime,
+        pocps=replace(LOCAL.runtime.pocps, classes=()),
+        pools=replace(LOCAL.runtime.pools, pools=()),
+    ),
 ).to_json()
-"""The local spec without classes of resources, which bind other values to theirs."""
+"""The local spec without classes of resources and their pools, which bind other values."""
 Path_ = tuple[str | int, ...]
 
 

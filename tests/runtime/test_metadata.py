@@ -14,11 +14,12 @@ from blake3 import blake3
 from chain.equivocation import JUDGE
 from primitives.crypto import KeyPair
 from primitives.power_table import PowerTable
-from primitives.types import AccountId, Digest, Epoch, Height, SpecVersion
+from primitives.types import AccountId, Digest, Epoch, SpecVersion
+from runtime.annotations import field_codecs
 from runtime.executive import ReadyExtrinsic
 from runtime.metadata import describe_runtime
 from runtime.module import Context, Event, Module
-from runtime.multisig import Timepoint, hash_call, multisig_account
+from runtime.multisig import hash_call, multisig_account
 from runtime.overlay import Overlay
 from runtime.queries import QUERIES
 from runtime.runtime import CALLS, MODULES, Runtime
@@ -225,10 +226,8 @@ def _emit(
 ) -> Any:
     runtime = SmallChain().runtime
     values = [wallet.example(part) for part in described["fields"]]
-    typed = [
-        Timepoint(Height(value[0]), value[1]) if part.get("struct") == "Timepoint" else value
-        for value, part in zip(values, described["fields"], strict=True)
-    ]
+    codecs = field_codecs(event).values()
+    typed = [codec.from_plain(value) for codec, value in zip(codecs, values, strict=True)]
     instance = next(each for each in runtime.modules if type(each) is module)
     instance.emit(event(*typed))
     return msgpack.unpackb(pack(runtime.context.events[-1]))
@@ -251,8 +250,21 @@ UNTOUCHED = {
     "pocps.change_ends",
     "pocps.changes",
     "pocps.change_places",
+    "pocps.unit_proofs",
+    "pocps.unit_totals",
+    "pools.books",
+    "pools.members",
+    "pools.engaged",
+    "pools.slots",
+    "pools.weights",
+    "pools.leases",
+    "pools.lease_count",
+    "pools.leases_of",
+    "pools.ends",
+    "pools.history",
+    "pools.tallies",
 }
-"""Storage that a chain has only once an epoch has ended, or somebody has offended."""
+"""Storage that a chain has only once an epoch has ended, or somebody has offended or traded."""
 
 
 def test_a_wallet_reads_every_storage_item(wallet: Wallet) -> None:
@@ -287,6 +299,8 @@ def test_a_wallet_reads_every_storage_item(wallet: Wallet) -> None:
         "pocps.tallies": 1,
         "pocps.providers": [1, CHARLIE],
         "pocps.places": [1, 0],
+        "pools.pools": 0,
+        "pools.states": 0,
         "multisig.operations": [multisig, bytes(32)],
         "proxy.delegations": ALICE,
         "proxy.announcements": BOB,
