@@ -14,7 +14,7 @@ from node.cli.connection import url_option
 from node.cli.failures import only_reason
 from node.cli.keys_given import dev_key_pair, unlock
 from node.cli.lazy import LazyGroup
-from node.cli.node import DEFAULT_BASE_PATH, configure_logs
+from node.cli.logs import DEFAULT_BASE_PATH, configure_logs
 from node.cli.output import Output, json_option, pass_output
 from node.client.endpoint import Endpoint
 from node.provider.board import Board
@@ -28,7 +28,16 @@ from primitives.types import AccountId
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-@click.group(cls=LazyGroup, lazy={})
+_ACCOUNT = "node.cli.provider_account"
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy={
+        name: f"{_ACCOUNT}:{name}"
+        for name in ("classes", "join", "leave", "maintenance", "status", "withdraw")
+    },
+)
 def provider() -> None:
     """Stake computing power or storage, and prove it in every epoch."""
 

@@ -16,6 +16,8 @@ import trio
 from genesis.presets import build_spec, dev_account, dev_member, dev_session_seeds
 from genesis.spec import ChainSpec
 from node.cli.main import main
+from node.client.endpoint import Endpoint
+from node.client.node_client import NodeClient
 from node.config import NodeConfig, RpcConfig
 from node.data_folder import DataFolder
 from node.keystore import Keystore, Role
@@ -83,6 +85,15 @@ def running_node(base_path: Path, spec: ChainSpec, **changes: Any) -> Iterator[s
     finally:
         thread.join(START_TIMEOUT)
         gc.unfreeze()
+
+
+def wait_for_height(url: str, height: int) -> None:
+    """Follow a node's chain until its best block has a height."""
+    method = "chain_subscribeNewHeads"
+    with NodeClient(Endpoint.parse(url)) as client, client.subscribe(method) as heads:
+        for _ in heads.notifications():
+            if client.header().header.height >= height:
+                return
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,11 @@ from genesis.presets import DEV_BOND
 from genesis.spec import ChainSpec
 from node.cli.amounts import InvalidAmount, format_percent, parse_percent
 from node.cli.main import EXIT_CONFIG, EXIT_FAILED, EXIT_USAGE
-from node.client.endpoint import Endpoint
-from node.client.node_client import NodeClient
 from primitives.derivation import derive_key_pair
 from primitives.ss58 import encode_address
-from primitives.types import AccountId, Height
+from primitives.types import AccountId
 from runtime.session import Config as SessionConfig
-from tests.node.cli.running import Result, invoke, quick_spec, running_node
+from tests.node.cli.running import Result, invoke, quick_spec, running_node, wait_for_height
 
 LENGTH = 10
 LOOP = 10**9
@@ -50,13 +48,7 @@ def ledger(url: str, who: str) -> Any:
 
 def wait_for_epoch(url: str, epoch: int) -> None:
     """Follow the chain until its next block is in ``epoch``."""
-    with (
-        NodeClient(Endpoint.parse(url)) as client,
-        client.subscribe("chain_subscribeNewHeads") as s,
-    ):
-        for _ in s.notifications():
-            if client.header().header.height >= Height(epoch * LENGTH):
-                return
+    wait_for_height(url, epoch * LENGTH)
 
 
 def test_a_bond_grows_is_nominated_leaves_and_comes_back(url: str) -> None:
