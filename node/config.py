@@ -6,6 +6,7 @@ from pathlib import Path
 
 from chain.handover import Checkpoint
 from chain.mempool import Limits as MempoolLimits
+from node.provider.supervisor import ProviderConfig
 from node.rpc.limits import Limits as RpcLimits
 from node.rpc.transport.access import Access
 from p2p.identity import Address, PeerId
@@ -72,6 +73,8 @@ class NodeConfig:
     """A block that the chain must go through, whatever others prove."""
     check_invariants: bool | None = None
     """Whether what always holds is checked after every block; by default not on a live chain."""
+    provider: ProviderConfig | None = None
+    """None for a node that proves no computing power."""
     metrics: MetricsConfig | None = None
     """None for a node without metrics."""
     rpc: RpcConfig = field(default_factory=RpcConfig)

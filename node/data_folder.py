@@ -10,6 +10,7 @@
                                   network/     addresses of peers
                                   journal      what this validator has signed
                                   evidence     what others have signed twice
+                                  provider/    proofs under way, of a node that is a provider
 """
 
 import fcntl
@@ -64,6 +65,10 @@ class DataFolder:
     @property
     def evidence(self) -> Path:
         return self.path / "evidence"
+
+    @property
+    def provider(self) -> Path:
+        return self.path / "provider"
 
     @contextmanager
     def locked(self) -> Iterator[None]:

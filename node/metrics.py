@@ -22,6 +22,8 @@ from chain.blockchain import Finalized
 from chain.mempool import Mempool
 from node.chain_service import ChainService, NewBest
 from node.consensus_driver import ConsensusDriver
+from node.provider.metrics import provider_metrics
+from node.provider.supervisor import Supervisor
 from node.silence import Reason
 from node.version import VERSION
 from p2p.faults import Fault
@@ -71,6 +73,8 @@ class Metrics:
             buckets=FINALITY_SECONDS,
             registry=self.registry,
         )
+        self.provider: Supervisor | None = None
+        """The provider beside the node, if there is one."""
         self._extrinsics = 0
         self._blocks = 0
         self._arrivals: dict[bytes, float] = {}
@@ -85,6 +89,8 @@ class Metrics:
         """Yield every value as it is now; for the exporter."""
         yield from self._chain()
         yield from self._consensus()
+        if self.provider is not None:
+            yield from provider_metrics(self.provider)
         if self._network_stats is not None:
             yield from self._network(self._network_stats)
 

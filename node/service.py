@@ -43,6 +43,7 @@ from node.metrics import Metrics, Sources
 from node.node_network import REQUESTS, NodeNetwork
 from node.node_network import Parts as NetworkParts
 from node.progress import NoView, ProgressView
+from node.provider.supervisor import Supervisor
 from node.rpc.assembly import build_server
 from node.rpc.backend import PeerInfo, SyncState
 from node.rpc_backend import Parts as BackendParts
@@ -248,9 +249,9 @@ async def _run_core(core: Core, task_status: TaskStatus[int], view: ProgressView
             _log.info(
                 "event=listening peer=%s addresses=%s", network.peer, ",".join(network.addresses)
             )
-        nursery.start_soon(driver.run)
-        nursery.start_soon(collect_now_and_then)
-        nursery.start_soon(metrics.run)
+        for task in (driver.run, collect_now_and_then, metrics.run):
+            nursery.start_soon(task)
+        _start_provider(nursery, core.config, metrics, port)
         _log.info(
             "height=%d event=started chain=%s genesis=0x%s name=%s validator=%s rpc=%s",
             chain.final.height,
@@ -261,6 +262,19 @@ async def _run_core(core: Core, task_status: TaskStatus[int], view: ProgressView
             port,
         )
         task_status.started(port)
+
+
+def _start_provider(
+    nursery: trio.Nursery, config: NodeConfig, metrics: Metrics, rpc_port: int
+) -> None:
+    """Have the node's provider prove over the node's own RPC, if there is one."""
+    if config.provider is None:
+        return
+    supervisor = Supervisor(config.provider)
+    metrics.provider = supervisor
+    # A server that listens everywhere is reached here like any other.
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(config.rpc.host, config.rpc.host)  # noqa: S104
+    nursery.start_soon(supervisor.run, f"http://{host}:{rpc_port}")
 
 
 def _backend(core: Core, peers: Peers) -> RpcBackend:

@@ -20,6 +20,8 @@ from genesis.spec import ChainSpec
 from node.allocator import share_one_arena
 from node.cli.chain_verify import parse_checkpoint
 from node.cli.failures import only_reason
+from node.cli.logs import DEFAULT_BASE_PATH, configure_logs
+from node.cli.provider_options import key_words, provider_options
 from node.cli.specs import find_spec
 from node.cli.sync_bar import find_view
 from node.config import (
@@ -36,14 +38,13 @@ from node.config import (
 from node.data_folder import DataFolder
 from node.invariants import find_broken
 from node.keystore import Keystore, Role
+from node.provider.supervisor import ProviderConfig
 from node.rpc.transport.access import LOCAL_ORIGINS, Access, MethodPolicy
 from node.service import run_node
 from p2p.identity import format_address, parse_address, parse_peer_address
 from primitives.errors import ConfigError, DecodeError
 
 EXIT_BROKEN = 5
-DEFAULT_BASE_PATH = Path("~/.local/share/loopin")
-LOG_FORMAT = "%(asctime)s.%(msecs)03d %(levelname)-7s %(name)s %(message)s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,12 @@ class Options:
     base_path: Path | None
     name: str
     validator: bool
+    provider: bool
+    provider_key: str | None
+    provider_key_file: Path | None
+    provider_password_file: Path | None
+    provider_class: tuple[int, ...]
+    provider_units: int | None
     port: int
     listen_host: str
     public_addr: tuple[str, ...]
@@ -104,6 +111,7 @@ class Options:
 )
 @click.option("--name", default="loopin", show_default=True, help="Name that others are told.")
 @click.option("--validator", is_flag=True, help="Vote, with the keys in the keystore.")
+@provider_options
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -197,7 +205,7 @@ def node(**given: Any) -> None:  # noqa: ANN401 - one parameter an option
         raise ConfigError("which chain? Give --dev, or --chain with a chain spec file")
     spec = find_spec(chain)
     with _base_path(options) as base_path:
-        config = _config(options, base_path)
+        config = _config(options, base_path, spec)
         if options.voter is not None:
             _add_dev_keys(config.base_path, spec, options.voter.capitalize())
         try:
@@ -222,12 +230,29 @@ def _base_path(options: Options) -> Iterator[Path]:
         yield Path(scratch)
 
 
-def _config(options: Options, base_path: Path) -> NodeConfig:
+def _provider(options: Options, base_path: Path, spec: ChainSpec) -> ProviderConfig | None:
+    """Return how the node's provider runs, None if there is none. Raises: ConfigError."""
+    if not options.provider:
+        return None
+    return ProviderConfig(
+        DataFolder(base_path.absolute(), spec.id).provider,
+        key_words(
+            options.provider_key or (f"//{options.voter.capitalize()}" if options.voter else None),
+            options.provider_key_file,
+            options.provider_password_file,
+        ),
+        options.provider_class,
+        options.provider_units,
+    )
+
+
+def _config(options: Options, base_path: Path, spec: ChainSpec) -> NodeConfig:
     metrics = MetricsConfig(options.prometheus_host, options.prometheus_port)
     return NodeConfig(
         base_path=base_path,
         name=options.name,
         is_validator=options.validator or options.voter is not None,
+        provider=_provider(options, base_path, spec),
         keep_blocks=parse_pruning(options.pruning),
         sync=SyncWay(options.sync),
         checkpoint=parse_checkpoint(options.checkpoint) if options.checkpoint else None,
@@ -279,21 +304,6 @@ def parse_pruning(text: str) -> int | None:
     if not re.fullmatch(r"[1-9][0-9]{0,9}", text):
         raise ConfigError(f"--pruning {text}: give a number of blocks, or archive")
     return int(text)
-
-
-def configure_logs(levels: str) -> None:
-    """Log to stderr; ``levels`` is a level, or several ``name=level``. Raises: ConfigError."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format=LOG_FORMAT, datefmt="%Y-%m-%d %H:%M:%S"
-    )
-    # It reports the misdeeds of peers as errors of its own; p2p says what matters of them.
-    logging.getLogger("libp2p").setLevel(logging.CRITICAL)
-    for part in levels.split(","):
-        name, equals, level = part.rpartition("=")
-        number = logging.getLevelNamesMapping().get(level.strip().upper())
-        if number is None or (equals and not name):
-            raise ConfigError(f"--log {part}: give debug, info, warning or error, or name=level")
-        logging.getLogger(name.strip() or None).setLevel(number)
 
 
 def _network(options: Options) -> NetworkConfig:

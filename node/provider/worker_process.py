@@ -8,18 +8,16 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import trio
 
 from node.client.errors import BadAnswer
+from node.provider.lines import read_lines
 from node.rpc.json_types import Json
 
-LINE_BYTES_MAX = 4 << 20
-"""A response has at most 256 paths of 24 digests."""
-READ_BYTES = 1 << 16
 PAUSE_SECONDS = 1.0
 PAUSE_SECONDS_MAX = 60.0
 WORKER_MODULE = "miner.worker"
@@ -86,7 +84,7 @@ class WorkerProcess:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._write, process.stdin)
-                async for line in _lines(process.stdout):
+                async for line in read_lines(process.stdout):
                     self._on_told(_parse(line))
                 nursery.cancel_scope.cancel()
             return await process.wait()
@@ -108,19 +106,6 @@ class WorkerProcess:
                     await stdin.send_all(_encode(command))
                 self._wake = trio.Event()
                 await self._wake.wait()
-
-
-async def _lines(stream: trio.abc.ReceiveStream) -> AsyncIterator[bytes]:
-    """Yield the lines of a stream. Raises: BadAnswer."""
-    rest = bytearray()
-    while data := await stream.receive_some(READ_BYTES):
-        rest += data
-        *lines, last = rest.split(b"\n")
-        rest = bytearray(last)
-        if len(rest) > LINE_BYTES_MAX:
-            raise BadAnswer("the worker's line has no end")
-        for line in lines:
-            yield bytes(line)
 
 
 def _encode(command: Mapping[str, Json]) -> bytes:
