@@ -1,13 +1,13 @@
 """A small chain whose providers prove: epochs of eight blocks, tiny classes of both kinds."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from genesis.presets import CPU_CLASS, STORAGE_CLASS, small_pocps_config
 from primitives.block import Receipt
 from primitives.merkle import MerkleTree
-from primitives.types import AccountId, Balance, Digest, Epoch
+from primitives.types import AccountId, Balance, Digest, Epoch, Operations
 from runtime.pocps.classes import (
     ForwardPassTerms,
     ResourceClass,
@@ -16,11 +16,13 @@ from runtime.pocps.classes import (
     response_weight,
 )
 from runtime.pocps.ladder import Fault, Ladder
+from runtime.pocps.module import Pocps
 from runtime.pocps.proof import Claim, SampledProof
 from runtime.pocps.provider import Provider
 from runtime.pocps.records import Config, GenesisProvider
+from runtime.power import ComputeGrant
 from runtime.session import Config as SessionConfig
-from tests.runtime.small_chain import LOOP, SPEC, SmallChain
+from tests.runtime.small_chain import ALICE, LOOP, SPEC, SmallChain
 
 LENGTH = 8
 COMMIT, SAMPLE, RESPOND = 3, 4, 6
@@ -62,6 +64,8 @@ POCPS = replace(
     grant_epochs=1,
 )
 UNBONDING = 3
+GRANTS = (ComputeGrant(ALICE, Operations(4 * kind_of(CPU).operations_per_unit)),)
+"""What four units of the first class come to, so that proofs can take the grants' place."""
 
 
 def genesis_providers(
@@ -75,7 +79,12 @@ class ProofChain(SmallChain):
 
     def __init__(self, pocps: Config = POCPS, **changes: Any) -> None:
         staking = replace(SPEC.runtime.staking, unbonding_epochs=UNBONDING)
-        settings = {"session": SessionConfig(epoch_length=LENGTH), "staking": staking, **changes}
+        settings = {
+            "session": SessionConfig(epoch_length=LENGTH),
+            "staking": staking,
+            "compute": GRANTS,
+            **changes,
+        }
         super().__init__(pocps=pocps, **settings)
 
     @property
@@ -97,11 +106,22 @@ class ProofChain(SmallChain):
         """Make a block of one call and return the error's name."""
         return self.call(signer, *call).error
 
+    def errors(self, signer: AccountId, *calls: Sequence[Any]) -> list[str]:
+        """Make one block of several calls of one signer and return the errors' names."""
+        return [receipt.error for receipt in self.block(*((signer, call) for call in calls))]
+
     def do(self, signer: AccountId, *call: Any) -> Receipt:
         """Make a block of one call, which must succeed."""
         receipt = self.call(signer, *call)
         assert receipt.error == ""
         return receipt
+
+    def as_pool(self, act: Callable[[Pocps], Any]) -> Any:
+        """Make a block in which another module does something, and return what that gave."""
+        execution = self.start()
+        result = act(execution.runtime.pocps)
+        self.finish(execution)
+        return result
 
     def provider(self, account: AccountId, class_id: int = 1) -> Provider:
         """Return a provider's standing as of the next block."""
@@ -155,8 +175,9 @@ class ProofChain(SmallChain):
         return ["pocps.respond", class_id, list(siblings), weight]
 
     def prove(self, *accounts: AccountId, class_id: int = 1) -> None:
-        """Let providers do this epoch's work honestly, and end in the block after it."""
-        self.to_place(1)
+        """Let providers do this epoch's work honestly, or the next one's if it is too late."""
+        if self.height % LENGTH + 1 > COMMIT:
+            self.to_place(1)
         claims = [(each, self.provider(each, class_id).claimable()[1]) for each in accounts]
         calls = [(each, self.commit_call(each, units, class_id)) for each, units in claims]
         receipts = list(self.block(*calls))
