@@ -47,10 +47,10 @@ def build_genesis(spec: ChainSpec) -> Genesis:
     runtime.staking.build_genesis(
         [GenesisBond(member.account, member.bond) for member in spec.validators]
     )
-    runtime.rewards.build_genesis()
     runtime.pocps.build_genesis()
     runtime.pools.build_genesis()
     runtime.session.build_genesis(spec.power_table(), spec.genesis_randomness)
+    runtime.rewards.build_genesis()
     state = {key: value for key, value in sorted(overlay.writes.items()) if value is not None}
     check_invariants(runtime.modules)
     tree = StateTree()

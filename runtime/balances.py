@@ -138,6 +138,8 @@ class Balances(Module):
     )
 
     total_issuance = StorageValue(AMOUNT, default=Balance(0))
+    burned = StorageValue(AMOUNT, default=Balance(0))
+    """What was burned, by whomever and for whatever, since it was last taken note of."""
     free = StorageMap(ACCOUNT, AMOUNT, default=Balance(0))
     held = StorageMap(pair(ACCOUNT, HOLD_REASON), AMOUNT, default=Balance(0))
 
@@ -325,6 +327,20 @@ class Balances(Module):
         self.emit(Released(account, reason, amount))
         self.emit(Held(account, new, amount))
 
+    def issuance(self) -> Balance:
+        """Return how many base units there are."""
+        return self.total_issuance.get()
+
+    def burned_lately(self) -> Balance:
+        """Return what was burned since ``take_burned``."""
+        return self.burned.get()
+
+    def take_burned(self) -> Balance:
+        """Return what was burned since this was last asked; whoever asks accounts for it."""
+        amount = self.burned.get()
+        self.burned.set(Balance(0))
+        return amount
+
     def held_for(self, account: AccountId, reason: str) -> Balance:
         """Return what ``account`` has held for ``reason``."""
         return self.held[account, reason]
@@ -354,6 +370,9 @@ class Balances(Module):
         self.held[account, reason] = Balance(held - amount)
 
     def _burn_issuance(self, amount: Balance) -> None:
+        if not amount:
+            return
+        self.burned.set(Balance(self.burned.get() + amount))
         self.total_issuance.set(Balance(self.total_issuance.get() - amount))
 
     def _set(self, account: AccountId, amount: int) -> None:

@@ -9,8 +9,12 @@ pot.
 The votes of a block are not part of the chain, so voters are paid by their weight in the table and
 not by their signatures; who is caught contradicting itself gets nothing for that epoch.
 
+Every burn of the chain is noted, whatever it was for, and a share of it is allotted again, a little
+in each epoch.
+
 Invariants: ``pot + allotted and unpaid + paid = pot at genesis + recycled``; nothing is paid
-twice; the parts that are paid for an epoch never exceed what it was allotted.
+twice; the parts that are paid for an epoch never exceed what it was allotted; ``supply = genesis +
+paid - burned``, which never exceeds genesis and pot; what was recycled is a fixed share of burns.
 """
 
 from dataclasses import dataclass, replace
@@ -20,11 +24,12 @@ from primitives.codec import ACCOUNT, AMOUNT, BOOL, U32, U64, optional, pair, st
 from primitives.errors import DispatchError
 from primitives.power_table import PowerTable
 from primitives.types import AccountId, Balance, Epoch, Signer, Weight
+from runtime.availability import Availability, Market, ProvenUnits, SpecPrice
 from runtime.fees import PPB
-from runtime.issuance import IssuanceParameters, Reserve, Usage
+from runtime.issuance import IssuanceParameters, Reserve
 from runtime.module import Context, Event, Module, StorageMap, StorageValue, call
-from runtime.pools.pricing import UNITS_MAX, Blocks, PriceQ32, Units
-from runtime.power import ComputePower
+from runtime.pools.pricing import Blocks, PriceQ32, Units
+from runtime.pools.records import U128
 from runtime.session import is_boundary
 from runtime.staking.ledger import Backing
 
@@ -71,6 +76,11 @@ class Config:
             recycled_ppb=self.recycled_ppb,
             recycle_shift=self.recycle_shift,
         )
+
+    def spec_price(self) -> SpecPrice:
+        """Return what compute is worth until a pool prices it."""
+        price = PriceQ32(self.base_price_q32)
+        return SpecPrice(self.operations_per_unit, price, self.target_q16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +151,15 @@ class Issuer(Protocol):
     def mint_keepable(self, recipient: AccountId, amount: Balance) -> Balance:
         """Create tokens and return how many; none, if they would be dust."""
 
+    def issuance(self) -> Balance:
+        """Return how many base units there are."""
+
+    def burned_lately(self) -> Balance:
+        """Return what was burned, for whatever reason, since ``take_burned``."""
+
+    def take_burned(self) -> Balance:
+        """Return the same, and begin to count anew."""
+
 
 class Stake(Protocol):
     """What rewards need of staking."""
@@ -162,32 +181,6 @@ class Tables(Protocol):
         """Return the epoch whose stakes made that table."""
 
 
-class Market(Protocol):
-    """How compute is used and priced."""
-
-    def usage(self, epoch: Epoch, blocks: Blocks) -> Usage:
-        """Return what the mint for ``epoch`` depends on."""
-
-
-class GenesisMarket:
-    """The market of a chain without pools: nothing is leased, the spec names a price."""
-
-    def __init__(self, config: Config, compute: ComputePower) -> None:
-        self._config, self._compute = config, compute
-
-    def usage(self, epoch: Epoch, blocks: Blocks) -> Usage:
-        """Return the usage of an idle network at the spec's price."""
-        operations = self._compute.total_operations(epoch)
-        units = operations // self._config.operations_per_unit
-        return Usage(
-            supply=Units(min(units, UNITS_MAX)),
-            average_q32=0,
-            target_q16=self._config.target_q16,
-            base_price=PriceQ32(self._config.base_price_q32),
-            blocks=blocks,
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class Sources:
     """Where rewards come from and go to."""
@@ -195,7 +188,7 @@ class Sources:
     issuer: Issuer
     stake: Stake
     tables: Tables
-    compute: ComputePower
+    compute: ProvenUnits
     market: Market
     epoch_length: int
     epochs_kept: int
@@ -211,9 +204,13 @@ class Rewards(Module):
     errors = (NotAllotted, AlreadyPaid, NothingEarned)
 
     reserve = StorageValue(RESERVE, default=Reserve(Balance(0)))
-    issued = StorageValue(AMOUNT, default=Balance(0))
+    endowed = StorageValue(AMOUNT, default=Balance(0))
+    """What there was at genesis."""
+    issued = StorageValue(U128, default=0)
     """All that was ever paid."""
-    recycled = StorageValue(AMOUNT, default=Balance(0))
+    burned = StorageValue(U128, default=0)
+    """All that was ever burned: of fees, of what leases pay, of slashed bonds, and dust."""
+    recycled = StorageValue(U128, default=0)
     """All burns that were ever allotted again."""
     allotments = StorageMap(U64, optional(ALLOTMENT), default=None)
     authored = StorageMap(pair(U64, ACCOUNT), U64, default=0)
@@ -226,6 +223,7 @@ class Rewards(Module):
     def __init__(self, context: Context, config: Config, *, sources: Sources) -> None:
         super().__init__(context)
         self.config, self.sources = config, sources
+        self.availability = Availability(sources.compute, sources.market)
 
     @call(0, weight=Weight(2_000_000))
     def payout(self, _signer: Signer, validator: AccountId, epoch: Epoch) -> None:
@@ -282,10 +280,9 @@ class Rewards(Module):
         allotment = self._allotment(epoch)
         if epoch < self.claimed[provider]:
             raise AlreadyPaid(f"epochs below {self.claimed[provider]}")
-        compute = self.sources.compute
-        proven = compute.proven_operations(provider, epoch)
-        whole = allotment.compute * proven // max(1, compute.total_operations(epoch))
-        age = epoch - compute.proving_since(provider, epoch)
+        own, everybodys = self.availability.part(provider, epoch)
+        whole = allotment.compute * own // max(1, everybodys)
+        age = epoch - self.sources.compute.proving_since(provider, epoch)
         amount = Balance(whole * ramp_ppb(age, self.config.ramp_epochs) // PPB)
         if not amount:
             raise NothingEarned(f"epoch {epoch}")
@@ -299,16 +296,14 @@ class Rewards(Module):
         """Let ``validator`` earn nothing by its votes and blocks of ``epoch``, if still unpaid."""
         self.settled[epoch, validator] = True
 
-    def note_burn(self, amount: Balance) -> None:
-        """Let a share of what a module burned be paid out again."""
-        self.reserve.set(self.reserve.get().burned(self.config.parameters(), amount))
-
     def build_genesis(self) -> None:
-        """Fill the pot."""
+        """Fill the pot, when everything that the chain begins with is there."""
         self.reserve.set(Reserve(self.config.pot))
+        self.endowed.set(self.sources.issuer.issuance())
 
     def end_block(self) -> None:
         block = self.context.block
+        self._note_burns()
         self.authored[block.epoch, block.author] += 1
         if is_boundary(block.height, self.sources.epoch_length):
             self._close(block.epoch)
@@ -326,13 +321,37 @@ class Rewards(Module):
         made = self.config.pot + self.recycled.get()
         accounted = pot + outstanding + self.issued.get()
         self.require("pot_and_allotted_and_paid_are_constant", accounted == made)
+        self._check_supply()
+        self._check_recycling()
+
+    def _check_supply(self) -> None:
+        """Require that supply = genesis + paid - burned, and at most genesis and pot."""
+        issuer, endowed = self.sources.issuer, self.endowed.get()
+        burned = self.burned.get() + issuer.burned_lately()
+        supply = endowed + self.issued.get() - burned
+        self.require("supply_is_genesis_and_paid_less_burned", issuer.issuance() == supply)
+        self.require("supply_is_at_most_genesis_and_pot", supply <= endowed + self.config.pot)
+
+    def _check_recycling(self) -> None:
+        """Require that recycled and waiting to be is exactly the share of what was burned."""
+        reserve = self.reserve.get()
+        recycled = (self.recycled.get() + reserve.recyclable) * PPB + reserve.burn_remainder
+        share = self.burned.get() * self.config.recycled_ppb
+        self.require("recycled_is_a_share_of_burned", recycled == share)
+
+    def _note_burns(self) -> None:
+        """Let a share of what was burned since the last block wait to be recycled."""
+        amount = self.sources.issuer.take_burned()
+        if amount:
+            self.burned.set(self.burned.get() + amount)
+            self.reserve.set(self.reserve.get().burned(self.config.parameters(), amount))
 
     def _close(self, epoch: Epoch) -> None:
         """Allot what the rule mints for the epoch that ends, and forget the oldest."""
         returned = self._forget(epoch - self.sources.epochs_kept)
         reserve, recycled, allotment = self._issue(epoch)
         self.reserve.set(reserve)
-        self.recycled.set(Balance(self.recycled.get() + recycled))
+        self.recycled.set(self.recycled.get() + recycled)
         self.allotments[epoch] = allotment
         parts = (allotment.authors, allotment.voters, allotment.compute)
         self.emit(Allotted(epoch, *parts, returned))
@@ -380,7 +399,7 @@ class Rewards(Module):
     def _note_paid(self, epoch: Epoch, amount: Balance) -> None:
         allotment = self._allotment(epoch)
         self.allotments[epoch] = replace(allotment, paid=Balance(allotment.paid + amount))
-        self.issued.set(Balance(self.issued.get() + amount))
+        self.issued.set(self.issued.get() + amount)
 
 
 def ramp_ppb(age: int, ramp_epochs: int) -> int:

@@ -15,6 +15,7 @@ from runtime import (
     session,
     system,
 )
+from runtime.availability import IdleMarket
 from runtime.balances import Balances
 from runtime.call_table import CallTable
 from runtime.fees import BlockLimits, Fees
@@ -31,7 +32,7 @@ from runtime.pools.market import PoolMarket
 from runtime.pools.module import Pools
 from runtime.power import ComputeGrant, ProvenStake
 from runtime.proxy import Proxy
-from runtime.rewards import GenesisMarket, Rewards, Sources
+from runtime.rewards import Rewards, Sources
 from runtime.session import Session
 from runtime.staking import records as staking
 from runtime.staking.module import Staking
@@ -176,7 +177,7 @@ class Runtime:
             stake=self.staking,
             tables=self.session,
             compute=self.pocps,
-            market=PoolMarket(self, GenesisMarket(config.rewards, self.pocps)),
+            market=PoolMarket(self, IdleMarket(config.rewards.spec_price(), self.pocps)),
             epoch_length=config.session.epoch_length,
             epochs_kept=config.staking.unbonding_epochs,
         )

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genesis.presets import DEV_BOND, DEV_OPERATIONS
-from primitives.types import AccountId, Balance, Epoch, Operations
+from genesis.presets import DEV_BOND
+from primitives.types import AccountId, Balance, Epoch
 from runtime.issuance import Reserve
-from runtime.pools.pricing import UNITS_MAX, Blocks
-from runtime.power import GenesisCompute
-from runtime.rewards import Allotment, GenesisMarket, divide, ramp_ppb
+from runtime.module import InvariantBroken
+from runtime.pools.pricing import Blocks
+from runtime.rewards import Allotment, divide, ramp_ppb
 from runtime.staking.ledger import Backer, Backing
 from tests.runtime.small_chain import ALICE, BOB, CHARLIE, LOOP, NOBODY, SPEC, find_event
 from tests.runtime.staking_chain import LENGTH, UNBONDING, StakingChain
@@ -200,13 +200,14 @@ def test_what_nobody_asks_for_returns_to_the_pot() -> None:
     chain.do(BOB, "rewards.payout", ALICE, 0)
     unpaid = chain.allotment(0).unpaid
     chain.skip_to((UNBONDING + 1) * LENGTH - 1)
-    before = chain.reserve.unminted
+    before, recycled = chain.reserve.unminted, chain.runtime.rewards.recycled.get()
 
     receipts = chain.finish(chain.start())
 
     allotted = find_event(receipts, "rewards.Allotted")
     assert allotted[4] == unpaid > 0
-    assert chain.reserve.unminted == before + unpaid - sum(allotted[1:4])
+    minted = sum(allotted[1:4]) - (chain.runtime.rewards.recycled.get() - recycled)
+    assert chain.reserve.unminted == before + unpaid - minted
     rewards = chain.runtime.rewards
     assert rewards.allotments[0] is None
     assert (rewards.authored[0, ALICE], rewards.settled[0, ALICE]) == (0, False)
@@ -215,7 +216,7 @@ def test_what_nobody_asks_for_returns_to_the_pot() -> None:
 def test_a_share_of_burns_is_allotted_again() -> None:
     chain = EarningChain(rewards=replace(REWARDS, recycle_shift=1, pot=Balance(0)))
     execution = chain.start()
-    execution.runtime.rewards.note_burn(Balance(4000))
+    execution.runtime.balances.burn(BOB, Balance(4000))
     chain.finish(execution)
 
     chain.skip_epochs(1)
@@ -223,6 +224,20 @@ def test_a_share_of_burns_is_allotted_again() -> None:
     assert chain.allotment(0).unpaid == 1000
     assert chain.runtime.rewards.recycled.get() == 1000
     assert chain.reserve.recyclable == 1000
+    assert chain.runtime.rewards.burned.get() == 4000
+    assert chain.runtime.balances.burned_lately() == 0
+
+
+def test_what_fees_burn_is_noted_in_their_block() -> None:
+    chain = EarningChain()
+
+    receipts = chain.block((BOB, ["balances.transfer", CHARLIE, LOOP]))
+
+    burned = receipts[0].fee - receipts[0].fee * SPEC.runtime.fees.burned_ppb // PPB
+    assert burned > 0
+    assert chain.runtime.rewards.burned.get() == burned
+    recycled = chain.reserve.recyclable * PPB + chain.reserve.burn_remainder
+    assert recycled == burned * REWARDS.recycled_ppb
 
 
 def test_dust_that_nobody_can_keep_is_not_minted() -> None:
@@ -235,19 +250,6 @@ def test_dust_that_nobody_can_keep_is_not_minted() -> None:
 
     assert find_event([receipt], "rewards.ValidatorPaid")[2] == 0
     assert chain.free(ALICE) == 0
-
-
-def test_the_market_of_a_chain_without_pools_is_idle() -> None:
-    market = GenesisMarket(REWARDS, GenesisCompute(SPEC.runtime.compute, 9))
-    tiny = replace(REWARDS, operations_per_unit=1)
-    grants = [replace(SPEC.runtime.compute[0], operations=Operations(2**63))]
-
-    usage = market.usage(Epoch(3), Blocks(7))
-
-    assert usage.supply == 6 * DEV_OPERATIONS // REWARDS.operations_per_unit
-    assert (usage.average_q32, usage.blocks) == (0, 7)
-    huge = GenesisMarket(tiny, GenesisCompute(grants, 9))
-    assert huge.usage(Epoch(0), Blocks(1)).supply == UNITS_MAX
 
 
 @given(
@@ -272,8 +274,18 @@ def test_a_payout_is_divided_to_the_base_unit(
         assert amount == (earned - kept) * backer.amount // backing.total
 
 
-@pytest.mark.parametrize("spoiled", ["pot", "paid"])
-def test_the_invariants_notice(spoiled: str) -> None:
+@pytest.mark.parametrize(
+    ("spoiled", "invariant"),
+    [
+        ("pot", "rewards.pot_and_allotted_and_paid_are_constant"),
+        ("paid", "rewards.no_epoch_pays_more_than_its_allotment"),
+        ("issuance", "rewards.supply_is_genesis_and_paid_less_burned"),
+        ("burned", "rewards.supply_is_genesis_and_paid_less_burned"),
+        ("recycled", "rewards.recycled_is_a_share_of_burned"),
+        ("cap", "rewards.supply_is_at_most_genesis_and_pot"),
+    ],
+)
+def test_the_invariants_notice(spoiled: str, invariant: str) -> None:
     chain = EarningChain()
     chain.skip_epochs(1)
     rewards = chain.runtime.rewards
@@ -281,8 +293,23 @@ def test_the_invariants_notice(spoiled: str) -> None:
 
     if spoiled == "pot":
         rewards.reserve.set(Reserve(Balance(1)))
-    else:
+    elif spoiled == "paid":
         rewards.allotments[0] = replace(chain.allotment(0), paid=Balance(2**63))
+    elif spoiled == "issuance":
+        chain_issuer = rewards.sources.issuer
+        assert chain_issuer.mint_keepable(BOB, Balance(LOOP)) == LOOP
+    elif spoiled == "burned":
+        rewards.burned.set(2)
+    elif spoiled == "recycled":
+        rewards.reserve.set(replace(rewards.reserve.get(), recyclable=Balance(5)))
+    else:
+        rewards.config = replace(rewards.config, pot=Balance(0))
+        rewards.reserve.set(Reserve(Balance(0)))
+        for epoch, _ in tuple(rewards.allotments.items()):
+            del rewards.allotments[epoch]
+        rewards.endowed.set(Balance(rewards.endowed.get() - 1))
+        rewards.issued.set(1)
+        rewards.recycled.set(1)
 
-    with pytest.raises(AssertionError):
+    with pytest.raises(InvariantBroken, match=invariant):
         rewards.check_invariants()

@@ -6,6 +6,7 @@ import pytest
 
 from genesis.presets import DEV_BOND
 from primitives.types import AccountId, Balance, Epoch
+from runtime.issuance import Reserve
 from runtime.queries import QUERIES
 from runtime.staking.ledger import Backer, Chunk, Ledger
 from runtime.staking.module import HOLD, Staking
@@ -131,6 +132,10 @@ def test_a_reward_is_bond_at_once_and_leaves_when_it_has_vested() -> None:
     chain = StakingChain()
     execution = chain.start()
     execution.runtime.staking.bond_reward(BOB, Balance(400))
+    # As if it had been paid: out of the pot.
+    rewards = execution.runtime.rewards
+    rewards.issued.set(400)
+    rewards.reserve.set(Reserve(Balance(rewards.config.pot - 400)))
     chain.finish(execution)
 
     assert chain.bonded(BOB) == chain.ledger(BOB).active == 400
