@@ -234,6 +234,7 @@ def _emit(
 
 
 UNTOUCHED = {
+    "balances.burned",
     "session.origins",
     "staking.jailed",
     "offences.punished",
