@@ -28,13 +28,14 @@ DEVIATIONS_MAX: Final = 4.0
 """Standard deviations by which a frequency may miss the formula: of 18 frequencies that chance
 decides, one goes beyond it in about one seed of nine hundred."""
 
-BOND_PERIODS: Final = 30
-"""A unit's bond, in the rewards of as many check periods, when a period is a day."""
+BOND_PERIODS: Final = 25
+"""A unit's bond, in as many of the highest rewards that an epoch can pay it: what the classes of
+development and local chains ask for."""
 INVALID_SHARE: Final = 0.5
 """Share of the bond that an invalid proof costs."""
 LEAST_SLASH: Final = BOND_PERIODS * INVALID_SHARE
-"""What being caught costs per unit, in rewards of a period, beside that period's reward. Periods
-shorter than a day make the bond a larger number of rewards, so that this is the mildest case."""
+"""What being caught costs per unit, in rewards of an epoch, beside that epoch's reward: the second
+step of the ladder, though the third may follow it."""
 
 PROVIDER: Final = AccountId(b"the provider who skips its work.")
 JUNK: Final = b"no leaf that anyone computed...."
@@ -148,7 +149,7 @@ def lazy_prover(setting: Setting) -> Finding:
             "leaves": LEAVES,
             "width": CLASS.width,
             "depth": CLASS.depth,
-            "bond, periods of reward": BOND_PERIODS,
+            "bond, rewards of an epoch": BOND_PERIODS,
             "share of the bond that an invalid proof costs": INVALID_SHARE,
         },
         tables=[Table("lazy", names + gains, rows, caption)],

@@ -1,6 +1,7 @@
 """A prover that skips work, through the chain's own draws and verifications."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 
@@ -14,6 +15,8 @@ from economics.experiments.proving import (
     lazy_prover,
 )
 from economics.finding import Setting
+from genesis.presets import small_pocps_config
+from runtime.pocps.classes import ResourceClass
 from runtime.pocps.proof import PPB, detection_ppb
 
 QUIET = Setting(seed=5, prices={})
@@ -62,6 +65,17 @@ def test_a_frequency_that_is_not_the_formulas_fails() -> None:
 
     assert abs(rare.deviations) > DEVIATIONS_MAX
     assert abs(impossible.deviations) > DEVIATIONS_MAX
+
+
+@pytest.mark.parametrize("resource", small_pocps_config().classes, ids=lambda each: each.name)
+def test_the_books_are_kept_with_what_chains_take_for_a_wrong_proof(
+    resource: ResourceClass,
+) -> None:
+    ladder = small_pocps_config().ladder
+
+    slash = Fraction(resource.bond_per_unit * ladder.second_ppb, resource.reward_max * PPB)
+
+    assert slash == LEAST_SLASH
 
 
 @pytest.mark.slow
