@@ -12,16 +12,11 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import trio
 
-from chain.blockchain import Imported
-from chain.builder import Assignment
 from chain.header_checks import EpochRules
-from chain.store_reader import HistoryPruned
-from consensus.simplex.catch_up import answer_to_ended_epoch
-from consensus.simplex.config import Config, Limits, Timing
+from consensus.simplex.config import Timing
 from consensus.simplex.events import (
     Action,
     Broadcast,
@@ -41,7 +36,6 @@ from consensus.simplex.events import (
     Verified,
 )
 from consensus.simplex.evidence import Evidence
-from consensus.simplex.machine import Simplex
 from consensus.simplex.messages import (
     CERTIFICATE,
     Certificate,
@@ -53,75 +47,23 @@ from consensus.simplex.messages import (
 )
 from consensus.simplex.pledges import Floor, Record
 from consensus.simplex.verification import verify_message
-from node.chain_service import NOT_TAKEN, ChainService
-from node.inbox import Inbox
+from node.block_desk import BlockDesk
+from node.chain_service import ChainService
+from node.consensus_network import Network
+from node.ended_epochs import EndedEpochs
+from node.epoch_run import EpochRun, machine_of
 from node.journal_file import JournalFile
 from node.own_voice import OwnVoice
-from node.silence import Reason, RollCall, Silence
+from node.silence import Reason, Silence, Surroundings
 from node.voters import Voter, Voters
-from primitives.beacon import vrf_input
-from primitives.block import Block
-from primitives.errors import ConfigError, InvalidBlock
 from primitives.power_table import PowerTable
-from primitives.types import Digest, Epoch, Height, Millis, PublicKey, View
-from primitives.vrf import prove, verify
+from primitives.types import Digest, Epoch, Height, Millis, View
 
 HEARD_MAX = 2048
 """Messages that are kept from the listening for the machine that votes."""
-FETCHED_AHEAD_MAX = 64
-"""Missing ancestors of one block that are fetched one by one; more is a matter for sync."""
-DELIVERED_MAX = 256
-"""Finalizations that wait to be written; the machine waits when there are more."""
-PROPOSAL_WAIT = Millis(30_000)
-"""How long a proposed block is asked for; longer than any view that could still use it."""
-ANSWER_PAUSE = Millis(500)
-"""Between two answers to one peer that is in an earlier epoch: each costs it a few bytes to ask."""
-ANSWERED_MAX = 4096
-LOOK_SECONDS = 0.1
-"""How often a silent node looks whether it may speak."""
-ASK_SECONDS = 1.0
-TELL_SECONDS = 30.0
-"""How often the log repeats why a node does not vote."""
 MILLIS = 1000
 
-FROM_THE_FIRST = Request(Epoch(0), View(1), View(Limits().request_views))
-"""Asks for what a chain's first views have come to."""
-
 _log = logging.getLogger(__name__)
-
-
-class Network(Protocol):
-    """What the driver needs of the network; nothing here waits but ``fetch``."""
-
-    def broadcast(self, message: bytes) -> None:
-        """Send to every validator and follower."""
-
-    def send(self, peer: Peer, message: bytes) -> None:
-        """Send to one peer, if it is still there."""
-
-    def publish(self, block: Imported) -> None:
-        """Offer a block of our own to everybody, ahead of its proposal."""
-
-    async def fetch(self, block: Digest) -> Block:
-        """Get a block from anybody, however long that takes."""
-
-
-class NoNetwork:
-    """The network of a node that makes its chain alone."""
-
-    def broadcast(self, message: bytes) -> None:
-        """Do nothing: nobody listens."""
-
-    def send(self, peer: Peer, message: bytes) -> None:
-        """Do nothing: nobody listens."""
-
-    def publish(self, block: Imported) -> None:
-        """Do nothing: nobody listens."""
-
-    async def fetch(self, block: Digest) -> Block:
-        """Wait for ever: nobody answers."""
-        await trio.sleep_forever()
-        raise AssertionError(block)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,26 +76,6 @@ class Settings:
     wall_clock: Callable[[], Millis]
     listening: Millis
     """How long a validator that starts listens at least: its key may vote on another machine."""
-
-
-class VotesElsewhere(ConfigError):
-    """Our consensus key votes on another machine: to vote here too would be slashed."""
-
-
-class _Epoch:
-    """The machine of one epoch, and what belongs to it alone."""
-
-    def __init__(self, machine: Simplex, rules: EpochRules) -> None:
-        self.machine = machine
-        self.rules = rules
-        self.inbox = Inbox()
-        self.delivered_send, self.delivered = trio.open_memory_channel[Certificate](DELIVERED_MAX)
-        self.is_final = trio.Event()
-        """Set when every delivered block is final on disk and no more will come."""
-        self.alarm = trio.CancelScope()
-        self.proposing = trio.CancelScope()
-        self.fetching: dict[Digest, trio.CancelScope] = {}
-        self.verifying: dict[View, trio.CancelScope] = {}
 
 
 class ConsensusDriver:
@@ -187,18 +109,18 @@ class ConsensusDriver:
         """Whether peers have final blocks that this node had better fetch before it votes."""
         self._silence: Silence | None = None
         """While this node may not speak."""
-        self._reason = Reason.LISTENING
-        """Why it was silent when it last looked."""
         self._lost_up_to: Floor | None = None
         """Where our key may have spoken before the journal was lost."""
-        self._voting_elsewhere: PublicKey | None = None
         self._heard: deque[Received] = deque(maxlen=HEARD_MAX)
         """What came while listening, for the machine that votes afterwards."""
-        keys = () if voters is None else voters.consensus_keys()
-        self._own_voices = {key: OwnVoice(settings.genesis, key, journal.records) for key in keys}
-        self._epoch: _Epoch | None = None
-        self._answered: dict[Peer, float] = {}
-        """Until when each peer's words from earlier epochs are not answered again."""
+        self._epoch: EpochRun | None = None
+        self._ended = EndedEpochs(service.chain)
+        self._desk = BlockDesk(
+            service,
+            network,
+            wall_clock=settings.wall_clock,
+            clock_drift_max=settings.clock_drift_max,
+        )
 
     # For the network
 
@@ -210,15 +132,21 @@ class ConsensusDriver:
         """
         message = decode_message(data)
         epoch = self._epoch
-        if epoch is None or self._answer_old(peer, message, epoch):
+        if epoch is None:
+            return False
+        if message.epoch < epoch.rules.epoch:
+            answer = self._ended.find_answer(peer, message)
+            if answer is not None:
+                self.network.send(peer, encode_message(answer))
             return False
         if self._silence is not None:
-            self._look_for_double(message)
+            self._silence.overhear(message)
         if not epoch.machine.is_wanted(message):
             return False
         verify_message(epoch.rules.table, self.settings.genesis, message)
         if self._silence is not None:
-            self._note_while_silent(epoch, self._silence, peer, message)
+            self._heard.append(Received(peer, message))
+            self._silence.note(peer, message)
         is_taken = epoch.inbox.offer(peer, Received(peer, message))
         return is_taken and not _is_question(message, epoch.machine.view)
 
@@ -255,7 +183,7 @@ class ConsensusDriver:
         if self.voter is None or self._epoch is None:
             return Reason.NOT_A_VALIDATOR
         if self._silence is not None:
-            return self._reason
+            return self._silence.reason
         machine = self._epoch.machine
         is_bound = machine.view <= machine.pledges.floor
         return Reason.BEFORE_FLOOR if is_bound and not machine.is_ended else None
@@ -281,27 +209,13 @@ class ConsensusDriver:
 
         Raises: VotesElsewhere, JournalUnusable.
         """
-        chain = self.service.chain
-        table, voter = chain.rules_now().table, voters.find(chain.rules_now().table)
-        place = None if voter is None else table.find_position(voter.consensus.public)
-        is_quorum = place is not None and table.is_quorum(table[place].weight)
-        silence = Silence(
-            listening=self.settings.listening,
-            # Whoever is a quorum by itself has nobody to ask, and nobody moves without it.
-            knows_its_words=is_quorum or not self.journal.is_blank,
-            is_behind=self.is_behind,
-            final_height=lambda: chain.final.height,
-        )
-        self._silence = silence
         began = trio.current_time()
+        silence = self._silence = self._new_silence(voters)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._wait_to_speak, silence, nursery.cancel_scope)
-            await self._run_epochs(is_voting=False)
-        if self._voting_elsewhere is not None:
-            raise VotesElsewhere(
-                f"the consensus key {self._voting_elsewhere.hex()} votes on another "
-                "machine: stop that one, and bring its journal here, before you start this one"
-            )
+            nursery.start_soon(self._follow)
+            await silence.last()
+            nursery.cancel_scope.cancel()
+        silence.refuse_double()
         floor = silence.floor(self.view)
         if floor is not None:
             with trio.CancelScope(shield=True):
@@ -315,47 +229,27 @@ class ConsensusDriver:
             floor.view if floor else 0,
         )
 
-    async def _wait_to_speak(self, silence: Silence, following: trio.CancelScope) -> None:
-        """End the following when nothing speaks against voting; say why as long as it does."""
-        told_at = asked_at = float("-inf")
-        while self._voting_elsewhere is None:
-            now = trio.current_time()
-            reason = silence.reason(now)
-            if reason is None:
-                break
-            if reason is not self._reason or now >= told_at + TELL_SECONDS:
-                self._reason, told_at = reason, now
-                table = self.table
-                _log.info(
-                    "height=%d event=not_voting reason=%s heard_weight=%d of=%d",
-                    self.service.chain.final.height,
-                    reason,
-                    silence.heard(),
-                    table.total if table else 0,
-                )
-            if silence.is_beginning and now >= asked_at + ASK_SECONDS:
-                asked_at = now
-                # It also tells others who are silent that nothing is final here.
-                self.network.broadcast(encode_message(FROM_THE_FIRST))
-            await trio.sleep(LOOK_SECONDS)
-        following.cancel()
+    def _new_silence(self, voters: Voters) -> Silence:
+        chain = self.service.chain
+        table = chain.rules_now().table
+        voter = voters.find(table)
+        place = None if voter is None else table.find_position(voter.consensus.public)
+        is_quorum = place is not None and table.is_quorum(table[place].weight)
+        records, genesis = self.journal.records, self.settings.genesis
+        return Silence(
+            Surroundings(
+                final_height=lambda: chain.final.height,
+                is_behind=self.is_behind,
+                broadcast=self.network.broadcast,
+            ),
+            {key: OwnVoice(genesis, key, records) for key in voters.consensus_keys()},
+            listening=self.settings.listening,
+            # Whoever is a quorum by itself has nobody to ask, and nobody moves without it.
+            knows_its_words=is_quorum or not self.journal.is_blank,
+        )
 
-    def _note_while_silent(
-        self, epoch: _Epoch, silence: Silence, peer: Peer, message: Message
-    ) -> None:
-        """Keep a verified message for the machine that votes; learn from it where others are."""
-        self._heard.append(Received(peer, message))
-        silence.note(peer, message)
-        if isinstance(message, Certificate) and self.voter is not None:
-            key = self.voter.consensus.public
-            place = epoch.rules.table.find_position(key)
-            if (
-                silence.knows_its_words
-                and place is not None
-                and self._own_voices[key].is_forgotten(message, place)
-            ):
-                _log.warning("view=%d event=journal_incomplete", message.view)
-                silence.knows_its_words = False
+    async def _follow(self) -> None:
+        await self._run_epochs(is_voting=False)
 
     async def _run_epochs(self, *, is_voting: bool) -> None:
         while True:
@@ -376,18 +270,12 @@ class ConsensusDriver:
                 await epoch.is_final.wait()
                 nursery.cancel_scope.cancel()
 
-    def _is_over(self, epoch: _Epoch) -> bool:
+    def _is_over(self, epoch: EpochRun) -> bool:
         """Return whether the epoch's last block is final, by its machine or by sync."""
         final = self.service.chain.final.height
         return epoch.machine.is_ended or final >= epoch.rules.last_height
 
-    def _look_for_double(self, message: Message) -> None:
-        """Note if our own key has said something that our journal does not know."""
-        for key, voice in self._own_voices.items():
-            if voice.is_from_elsewhere(message):
-                self._voting_elsewhere = key
-
-    def _open_epoch(self, *, is_voting: bool) -> _Epoch:
+    def _open_epoch(self, *, is_voting: bool) -> EpochRun:
         """Set up the machine of the epoch of the block to come."""
         chain = self.service.chain
         rules = chain.rules_now()
@@ -396,28 +284,18 @@ class ConsensusDriver:
         key = self.voter.consensus if is_voting and self.voter is not None else None
         if is_voting and self.voters is not None:
             _log.info("event=epoch_began epoch=%d votes=%s", number, self.voter is not None)
-        root_height = Height(rules.first_height - 1)
-        root = chain.final_header_at(root_height)
-        config = Config(
-            genesis=self.settings.genesis,
-            epoch=number,
-            table=rules.table,
-            randomness=rules.randomness,
-            root=root.hash,
-            root_height=root_height,
-            last_height=rules.last_height,
-            key=key,
-            timing=self.settings.timing,
-        )
         if self.journal.is_large:
             self.journal.rewrite()
         if is_voting and self._may_have_begun(rules):
             self.journal.raise_floor(Floor(number, View(1)))
         if self._silence is not None:
-            keys = None if self.voter is None else self.voter.consensus
-            place = None if keys is None else rules.table.find_position(keys.public)
-            self._silence.open_epoch(RollCall(rules.table, number, place))
-        return _Epoch(Simplex(config, self._records(number)), rules)
+            own = None if self.voter is None else self.voter.consensus.public
+            self._silence.open_epoch(rules.table, number, own)
+        settings = self.settings
+        machine = machine_of(
+            rules, chain, self.journal.records, settings.genesis, settings.timing, key
+        )
+        return EpochRun(machine, rules)
 
     def _may_have_begun(self, rules: EpochRules) -> bool:
         """Return whether our key may have spoken in an epoch's first view before we lost track.
@@ -431,40 +309,11 @@ class ConsensusDriver:
         before = final(Height(rules.first_height - 2))
         return before.epoch != lost.epoch or before.view <= lost.view
 
-    def _records(self, epoch: Epoch) -> tuple[Record, ...]:
-        """Return what the machine of ``epoch`` starts from: the journal, and what is final."""
-        chain = self.service.chain
-        records = tuple(record for record in self.journal.records if record.epoch >= epoch)
-        if chain.final.height == 0 or chain.final.epoch != epoch:
-            return records
-        encoded = chain.store.reads.certificate_at(chain.final.height)
-        return (*records, CERTIFICATE.load(encoded)) if encoded else records
-
-    def _answer_old(self, peer: Peer, message: Message, epoch: _Epoch) -> bool:
-        """Help a peer that is still in an earlier epoch; return whether it is."""
-        if message.epoch >= epoch.rules.epoch:
-            return False
-        now = trio.current_time()
-        # Certificates are never answered, and whoever is stuck sends some before anything else.
-        if isinstance(message, Certificate) or now < self._answered.get(peer, now):
-            return True
-        if len(self._answered) >= ANSWERED_MAX:
-            self._answered.clear()
-        self._answered[peer] = now + ANSWER_PAUSE / MILLIS
-        boundary = Height((message.epoch + 1) * self.service.chain.config.session.epoch_length)
-        try:
-            encoded = self.service.chain.store.reads.certificate_at(boundary)
-        except HistoryPruned:
-            return True  # this node started behind that epoch
-        if encoded:
-            answer = answer_to_ended_epoch(message, CERTIFICATE.load(encoded))
-            if answer is not None:
-                self.network.send(peer, encode_message(answer))
-        return True
-
     # Actions
 
-    async def _carry_out(self, epoch: _Epoch, nursery: trio.Nursery, actions: list[Action]) -> None:
+    async def _carry_out(
+        self, epoch: EpochRun, nursery: trio.Nursery, actions: list[Action]
+    ) -> None:
         # The machine has decided all of it: to write it down at once is never too early, and one
         # wait for the disk does for a proposal, its vote and what the vote completes.
         records = [action.record for action in actions if isinstance(action, Persist)]
@@ -478,7 +327,7 @@ class ConsensusDriver:
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(self.journal.append, records)
 
-    async def _perform(self, epoch: _Epoch, nursery: trio.Nursery, action: Action) -> None:
+    async def _perform(self, epoch: EpochRun, nursery: trio.Nursery, action: Action) -> None:
         match action:
             case Broadcast(message):
                 self._broadcast(message)
@@ -507,7 +356,7 @@ class ConsensusDriver:
             case Persist():
                 pass  # written already
 
-    def _end_needless(self, epoch: _Epoch) -> None:
+    def _end_needless(self, epoch: EpochRun) -> None:
         """Give up blocks that no open view names: they lost to the one that has become final."""
         views = epoch.machine.views
         named = {views.final_block, *views.blocks()}
@@ -526,146 +375,38 @@ class ConsensusDriver:
         self.network.broadcast(encode_message(message))
 
     async def _fire(
-        self, epoch: _Epoch, alarm: trio.CancelScope, view: View, delay: Millis
+        self, epoch: EpochRun, alarm: trio.CancelScope, view: View, delay: Millis
     ) -> None:
         with alarm:
             await trio.sleep(delay / MILLIS)
             epoch.inbox.put(TimerFired(view))
 
     async def _propose(
-        self, epoch: _Epoch, scope: trio.CancelScope, request: RequestProposal
+        self, epoch: EpochRun, scope: trio.CancelScope, request: RequestProposal
     ) -> None:
         """Build the block of our view, unless a later view asks for another one first."""
-        with scope:
-            try:
-                imported = await self._build(epoch, request)
-            except NOT_TAKEN as error:
-                _log.warning(
-                    "view=%d event=not_proposed reason=%s detail=%r",
-                    request.view,
-                    error.reason,
-                    str(error),
-                )
-                return
-            await self.service.save_pending(imported.hash)
-            epoch.inbox.put(Proposed(request.view, imported.hash))
-
-    async def _build(self, epoch: _Epoch, request: RequestProposal) -> Imported:
         assert self.voter is not None, "only a validator is asked for proposals"
-        service, rules = self.service, epoch.rules
-        parent = service.chain.header(request.parent)
-        earliest = Millis(parent.timestamp + service.chain.interval)
-        await trio.sleep(max(0, earliest - self.settings.wall_clock()) / MILLIS)
-        alpha = vrf_input(rules.randomness, rules.epoch, request.view)
-        proof = prove(self.voter.vrf, alpha)
-        return await service.build(
-            Assignment(
-                parent=request.parent,
-                view=request.view,
-                timestamp=max(earliest, self.settings.wall_clock()),
-                author=self.voter.account,
-                vrf_proof=proof,
-                vrf_output=verify(self.voter.vrf.public, alpha, proof),
-            )
-        )
+        with scope:
+            block = await self._desk.build(epoch.rules, self.voter, request)
+            if block is not None:
+                epoch.inbox.put(Proposed(request.view, block))
 
-    async def _verify(self, epoch: _Epoch, request: RequestVerification) -> None:
+    async def _verify(self, epoch: EpochRun, request: RequestVerification) -> None:
         proposal = request.proposal
         with trio.CancelScope() as scope:
             epoch.verifying[proposal.view] = scope
-            imported = await self._get_proposed(proposal)
-            is_valid = imported is not None and self._is_as_proposed(epoch, request, imported)
-            if is_valid:
-                # Perhaps it was held already, but only in memory.
-                await self.service.save_pending(proposal.block)
+            is_valid = await self._desk.judge(epoch.rules, request)
             epoch.inbox.put(Verified(proposal.view, proposal.block, is_valid))
         epoch.verifying.pop(proposal.view, None)
 
-    async def _get_proposed(self, proposal: Proposal) -> Imported | None:
-        """Return a proposed block, held, or None if it is invalid or cannot be had."""
-        block: Block | None = None
-        imported = self.service.chain.find_imported(proposal.block)
-        if imported is None:
-            # A liar may propose what it sends to nobody, view after view.
-            with trio.move_on_after(PROPOSAL_WAIT / MILLIS):
-                block = await self.network.fetch(proposal.block)
-        # The parent is held, so a block on another one is a lie, and its ancestors need no asking.
-        if block is not None and block.header.parent_hash == proposal.parent:
-            imported = await self._take(block)
-        return imported
-
-    def _is_as_proposed(
-        self, epoch: _Epoch, request: RequestVerification, imported: Imported
-    ) -> bool:
-        header, proposal = imported.header, request.proposal
-        leader = epoch.rules.table[proposal.signer].account
-        latest = self.settings.wall_clock() + self.settings.clock_drift_max
-        return (
-            header.parent_hash == proposal.parent
-            and (header.epoch, header.view) == (proposal.epoch, proposal.view)
-            and header.height == request.height
-            and header.author == leader
-            and header.timestamp <= latest
-        )
-
-    async def _fetch(self, epoch: _Epoch, block_hash: Digest, scope: trio.CancelScope) -> None:
+    async def _fetch(self, epoch: EpochRun, block_hash: Digest, scope: trio.CancelScope) -> None:
         with scope:
-            height = await self._get_and_save(block_hash)
+            height = await self._desk.find(block_hash)
             if height is not None:
                 epoch.inbox.put(Fetched(block_hash, height))
         del epoch.fetching[block_hash]
 
-    async def _get_and_save(self, block_hash: Digest) -> Height | None:
-        imported = await self._get(block_hash)
-        if imported is not None:
-            await self.service.save_pending(block_hash)
-            return imported.header.height
-        chain = self.service.chain
-        return chain.header(block_hash).height if chain.is_final(block_hash) else None
-
-    async def _get(self, block_hash: Digest) -> Imported | None:
-        """Return a block with its ancestors held, fetching what is missing; None if invalid.
-
-        Also None if it is final already, and so no longer among the unfinalized ones.
-        """
-        chain = self.service.chain
-        missing: list[Block] = []
-        while not chain.has_block(block_hash):
-            block = await self.network.fetch(block_hash)
-            missing.append(block)
-            if len(missing) > FETCHED_AHEAD_MAX:
-                _log.warning("event=left_to_sync ancestors_missing=%d", FETCHED_AHEAD_MAX)
-                return None
-            block_hash = block.header.parent_hash
-        imported = chain.find_imported(block_hash)
-        for block in reversed(missing):
-            imported = await self._take(block)
-            if imported is None:
-                return None
-        return imported
-
-    async def _take(self, block: Block) -> Imported | None:
-        """Hold a block whose parent is held, in memory and on disk; return None if that fails."""
-        try:
-            imported = await self.service.take(block)
-        except InvalidBlock as error:
-            height = block.header.height
-            _log.warning(
-                "height=%d event=invalid_block reason=%s detail=%r",
-                height,
-                error.reason,
-                str(error),
-            )
-            return None
-        except NOT_TAKEN as error:
-            _log.info(
-                "height=%d event=block_not_taken reason=%s", block.header.height, error.reason
-            )
-            return None
-        await self.service.save_pending(imported.hash)
-        return imported
-
-    async def _finalize_delivered(self, epoch: _Epoch) -> None:
+    async def _finalize_delivered(self, epoch: EpochRun) -> None:
         async for certificate in epoch.delivered:
             assert certificate.block is not None, "only blocks are delivered"
             await self.service.finalize(certificate.block, CERTIFICATE.encode(certificate))

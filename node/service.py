@@ -28,8 +28,9 @@ from node.chain_database import genesis_record, open_store
 from node.chain_service import ChainService
 from node.collector import collect_now_and_then, settle
 from node.config import NetworkConfig, NodeConfig, SyncWay
-from node.consensus_driver import ConsensusDriver, NoNetwork, Settings
-from node.consensus_driver import Network as DriverNetwork
+from node.consensus_driver import ConsensusDriver, Settings
+from node.consensus_network import Network as DriverNetwork
+from node.consensus_network import NoNetwork
 from node.data_folder import DataFolder
 from node.evidence import EvidenceFile
 from node.evidence_reports import EvidenceReports

@@ -1,29 +1,47 @@
 """Why a validator that starts is silent, and from which view on it may speak.
 
 A journal without a word or a floor is blank: its key has never voted, or the journal is lost. Then
-nothing may be said in any view that the key may have spoken in. It had entered a view only with a
-quorum's votes for the one before; so of any quorum that tells where it is now, somebody honest is
-there or further, and one view beyond the furthest of them is new to the key.
+nothing may be said in any view that the key may have spoken in, and ``roll_call.py`` finds out
+which those are. A journal that is whole needs to listen for a moment, and to have what is final.
 
-Invariants: what counts as told came from the validator's own connection since this node started;
-a validator of a chain that has not begun needs no more than a quorum that has nothing final.
+Invariants: our key is listened for as long as the silence lasts; of a chain that has not begun, no
+more is asked than a quorum that has nothing final.
 Source: docs/consensus.md, "A journal that was lost".
 """
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 
 import trio
 
+from consensus.simplex.config import Limits
 from consensus.simplex.events import Peer
-from consensus.simplex.messages import Certificate, Message, Request
+from consensus.simplex.messages import Certificate, Message, Request, encode_message
 from consensus.simplex.pledges import Floor
-from p2p.identity import peer_id_of_key
+from node.own_voice import OwnVoice
+from node.roll_call import RollCall
+from primitives.errors import ConfigError
 from primitives.power_table import PowerTable
-from primitives.types import Epoch, Height, Millis, View
+from primitives.types import Epoch, Height, Millis, PublicKey, View
 
 ANSWER_WAIT = Millis(1000)
 """After a quorum was heard: for the certificates that they hold and we asked for."""
+LOOK_SECONDS = 0.1
+"""How often a silent node looks whether it may speak."""
+ASK_SECONDS = 1.0
+TELL_SECONDS = 30.0
+"""How often the log repeats why a node does not vote."""
+FROM_THE_FIRST = Request(Epoch(0), View(1), View(Limits().request_views))
+"""Asks for what a chain's first views have come to, and tells that nothing is final here."""
+MILLIS = 1000
+
+_log = logging.getLogger(__name__)
+
+
+class VotesElsewhere(ConfigError):
+    """Our consensus key votes on another machine: to vote here too would be slashed."""
 
 
 class Reason(StrEnum):
@@ -41,66 +59,14 @@ class Reason(StrEnum):
     """It has no key of the epoch's power table."""
 
 
-class RollCall:
-    """Which validators of an epoch have told where they are."""
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a silent node can learn about its chain and do on its network."""
 
-    def __init__(self, table: PowerTable, epoch: Epoch, own: int | None) -> None:
-        """``own`` is our position in the table, if we have one."""
-        self._table = table
-        self._epoch = epoch
-        self._own = own
-        self._peers = [
-            None if entry.peer_key is None else Peer(peer_id_of_key(entry.peer_key).encode())
-            for entry in table.validators
-        ]
-        self._views: dict[int, View] = {}
-        self._at_root: set[int] = set()
-
-    @property
-    def epoch(self) -> Epoch:
-        """Whose validators are called."""
-        return self._epoch
-
-    def note(self, peer: Peer, message: Message) -> None:
-        """Take a message that was verified, of this epoch.
-
-        One that was passed on by somebody else may be old, and does not count.
-        """
-        match message:
-            case Certificate():
-                pass
-            case Request(_, first):
-                # Whoever asks from view 1 on has nothing final: all that the silent ever say.
-                if first == 1 and peer in self._peers:
-                    self._at_root.add(self._peers.index(peer))
-            case _:
-                signer = message.signer
-                if self._peers[signer] in (None, peer):
-                    self._views[signer] = max(message.view, self._views.get(signer, View(0)))
-
-    def heard(self, *, is_beginning: bool) -> int:
-        """Return the weight of those heard, ours included.
-
-        Only where the chain has nothing final does it mean anything that others say the same.
-        """
-        told = set(self._views) | (self._at_root if is_beginning else set())
-        if self._own is not None:
-            told.add(self._own)
-        return self._table.weight_of(told)
-
-    def is_complete(self, *, is_beginning: bool) -> bool:
-        """Return whether a quorum was heard."""
-        return self._table.is_quorum(self.heard(is_beginning=is_beginning))
-
-    def floor(self, view: View, *, is_beginning: bool) -> Floor:
-        """Return up to where our key may have spoken; ``view`` is where the certificates led us.
-
-        A quorum was asked for certificates; if none came, whatever single ones claim, the chain
-        has not left its first view.
-        """
-        if is_beginning and self._epoch == 0 and view <= 1:
-            return Floor(self._epoch, View(0))
-        return Floor(self._epoch, View(max(view, *self._views.values(), 0) + 1))
+    final_height: Callable[[], Height]
+    is_behind: Callable[[], bool]
+    """Whether peers have final blocks that this node had better fetch before it votes."""
+    broadcast: Callable[[bytes], None]
 
 
 class Silence:
@@ -108,58 +74,117 @@ class Silence:
 
     def __init__(
         self,
+        surroundings: Surroundings,
+        voices: Mapping[PublicKey, OwnVoice],
         *,
         listening: Millis,
         knows_its_words: bool,
-        is_behind: Callable[[], bool],
-        final_height: Callable[[], Height],
     ) -> None:
-        self._until = trio.current_time() + listening / 1000
-        self.knows_its_words = knows_its_words
-        """Whether the journal can be relied on."""
-        self._is_behind = is_behind
-        self._final_height = final_height
+        """``knows_its_words``: the journal can be relied on, until something heard disproves it."""
+        self.reason = Reason.LISTENING
+        """Why it was silent when it last looked."""
+        self._surroundings = surroundings
+        self._voices = voices
+        self._until = trio.current_time() + listening / MILLIS
+        self._knows_its_words = knows_its_words
         self._roll: RollCall | None = None
         self._complete_since: float | None = None
+        self._own: tuple[PublicKey, int] | None = None
+        self._voting_elsewhere: PublicKey | None = None
 
-    @property
-    def is_beginning(self) -> bool:
-        """Whether nothing is final here, so that all may be silent and wait for each other."""
-        return self._final_height() == 0
+    # What it hears
 
-    def open_epoch(self, roll: RollCall) -> None:
-        """Begin anew to ask where everybody is."""
-        self._roll = roll
+    def open_epoch(self, table: PowerTable, epoch: Epoch, own: PublicKey | None) -> None:
+        """Begin anew to ask where everybody is; ``own`` is our key if the table has it."""
+        place = None if own is None else table.find_position(own)
+        self._own = None if own is None or place is None else (own, place)
+        self._roll = RollCall(table, epoch, place)
         self._complete_since = None
+
+    def overhear(self, message: Message) -> None:
+        """Take any message, of any epoch: our own key may be in it."""
+        for key, voice in self._voices.items():
+            if voice.is_from_elsewhere(message):
+                self._voting_elsewhere = key
 
     def note(self, peer: Peer, message: Message) -> None:
         """Take a message that was verified, of the present epoch."""
-        if self._roll is not None and message.epoch == self._roll.epoch:
-            self._roll.note(peer, message)
+        if self._roll is None or message.epoch != self._roll.epoch:
+            return
+        self._roll.note(peer, message)
+        if isinstance(message, Certificate) and self._own is not None and self._knows_its_words:
+            key, place = self._own
+            voice = self._voices.get(key)
+            if voice is not None and voice.is_forgotten(message, place):
+                _log.warning("view=%d event=journal_incomplete", message.view)
+                self._knows_its_words = False
 
-    def reason(self, now: float) -> Reason | None:
+    # Its end
+
+    async def last(self) -> None:
+        """Return when nothing speaks against voting, or our key does; until then, log why not."""
+        told_at = asked_at = float("-inf")
+        while self._voting_elsewhere is None:
+            now = trio.current_time()
+            reason = self.why(now)
+            if reason is None:
+                return
+            if reason is not self.reason or now >= told_at + TELL_SECONDS:
+                self.reason, told_at = reason, now
+                self._tell()
+            if self._is_beginning and now >= asked_at + ASK_SECONDS:
+                asked_at = now
+                self._surroundings.broadcast(encode_message(FROM_THE_FIRST))
+            await trio.sleep(LOOK_SECONDS)
+
+    def refuse_double(self) -> None:
+        """Raise if our key was heard. Raises: VotesElsewhere."""
+        if self._voting_elsewhere is not None:
+            raise VotesElsewhere(
+                f"the consensus key {self._voting_elsewhere.hex()} votes on another "
+                "machine: stop that one, and bring its journal here, before you start this one"
+            )
+
+    def why(self, now: float) -> Reason | None:
         """Return why the node is still silent, or None if it may speak; to be asked often."""
-        is_placed = self.knows_its_words or self._has_been_answered(now)
+        is_placed = self._knows_its_words or self._has_been_answered(now)
         if now < self._until:
             return Reason.LISTENING
-        if self._is_behind():
+        if self._surroundings.is_behind():
             return Reason.SYNCING
         return None if is_placed else Reason.NO_JOURNAL
 
+    def floor(self, view: View) -> Floor | None:
+        """Return the floor to write down before anything is said, if the journal needs one.
+
+        ``view`` is the one to which certificates have led.
+        """
+        if self._knows_its_words or self._roll is None:
+            return None
+        return self._roll.floor(view, is_beginning=self._is_beginning)
+
+    @property
+    def _is_beginning(self) -> bool:
+        """Whether nothing is final here, so that all may be silent and wait for each other."""
+        return self._surroundings.final_height() == 0
+
     def _has_been_answered(self, now: float) -> bool:
-        if self._roll is None or not self._roll.is_complete(is_beginning=self.is_beginning):
+        if self._roll is None or not self._roll.is_complete(is_beginning=self._is_beginning):
             self._complete_since = None
             return False
         if self._complete_since is None:
             self._complete_since = now
-        return now >= self._complete_since + ANSWER_WAIT / 1000
+        return now >= self._complete_since + ANSWER_WAIT / MILLIS
 
-    def heard(self) -> int:
-        """Return the weight of those who told where they are, ours included."""
-        return 0 if self._roll is None else self._roll.heard(is_beginning=self.is_beginning)
-
-    def floor(self, view: View) -> Floor | None:
-        """Return the floor to write down before anything is said, if the journal needs one."""
-        if self.knows_its_words or self._roll is None:
-            return None
-        return self._roll.floor(view, is_beginning=self.is_beginning)
+    def _tell(self) -> None:
+        heard, total = (0, 0)
+        if self._roll is not None:
+            heard = self._roll.heard(is_beginning=self._is_beginning)
+            total = self._roll.total
+        _log.info(
+            "height=%d event=not_voting reason=%s heard_weight=%d of=%d",
+            self._surroundings.final_height(),
+            self.reason,
+            heard,
+            total,
+        )

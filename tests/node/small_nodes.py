@@ -23,8 +23,9 @@ from consensus.simplex.pledges import Record
 from genesis.presets import dev_account, dev_session_seeds
 from genesis.spec import ChainSpec
 from node.chain_service import ChainService
-from node.consensus_driver import ConsensusDriver, NoNetwork, Settings
-from node.consensus_driver import Network as DriverNetwork
+from node.consensus_driver import ConsensusDriver, Settings
+from node.consensus_network import Network as DriverNetwork
+from node.consensus_network import NoNetwork
 from node.extrinsic_intake import ExtrinsicIntake, FinalizedJudge
 from node.journal_file import JournalFile
 from node.signature_worker import is_signed

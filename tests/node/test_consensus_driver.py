@@ -19,7 +19,7 @@ from consensus.simplex.messages import (
     encode_message,
 )
 from consensus.simplex.verification import InvalidMessage, verify_certificate
-from node import consensus_driver, journal_file
+from node import block_desk, journal_file
 from node.consensus_driver import ConsensusDriver
 from node.inbox import PEERS_MAX
 from node.journal_file import JournalFile, JournalUnusable
@@ -363,7 +363,7 @@ async def test_proposal_that_nobody_can_send_is_not_waited_for_for_ever(
 
     verdict = epoch.inbox.take_nowait()
     assert not verdict.is_valid  # type: ignore[union-attr]  # a Verified
-    assert trio.current_time() >= consensus_driver.PROPOSAL_WAIT / 1000
+    assert trio.current_time() >= block_desk.PROPOSAL_WAIT / 1000
     assert network.waiting == 0
     node.close()
 

@@ -15,8 +15,8 @@ from chain.builder import Assignment
 from consensus.simplex.evidence import Offence
 from consensus.simplex.messages import Certificate, Notarize, encode_message, message_bytes
 from genesis.presets import DEV_BOND, dev_account
-from node.consensus_driver import VotesElsewhere
 from node.evidence import offence_of
+from node.silence import VotesElsewhere
 from p2p.identity import PeerId
 from primitives.types import Digest, Epoch, Height, Signature, View
 from tests.chain.small_chains import forged, small_spec

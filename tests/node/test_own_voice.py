@@ -20,8 +20,8 @@ from consensus.simplex.messages import (
 )
 from consensus.simplex.pledges import Floor
 from genesis.presets import dev_session_seeds
-from node.consensus_driver import FROM_THE_FIRST, VotesElsewhere
 from node.own_voice import OwnVoice
+from node.silence import FROM_THE_FIRST, VotesElsewhere
 from primitives.crypto import KeyPair
 from primitives.types import Digest, Epoch, Signature, View
 from tests.chain.small_chains import small_spec

@@ -5,8 +5,8 @@ from pathlib import Path
 from genesis.presets import local_spec
 from node.cli.failures import only_reason
 from node.cli.main import EXIT_CONFIG
-from node.consensus_driver import VotesElsewhere
 from node.data_folder import DataFolder
+from node.silence import VotesElsewhere
 from tests.node.cli.running import invoke
 
 
