@@ -27,7 +27,8 @@ from node.provider.supervisor import Supervisor
 from node.silence import Reason
 from node.version import VERSION
 from p2p.faults import Fault
-from p2p.network import Network, NetworkStats
+from p2p.network import Network
+from p2p.stats import NetworkStats
 from primitives.errors import ConfigError
 
 LOOK_SECONDS = 1.0

@@ -31,7 +31,7 @@ import trio
 from trio_typing import TaskStatus
 
 from p2p.address_book import PEER_RECORD
-from p2p.channels import ChannelStats, Timing
+from p2p.channels import Timing
 from p2p.faults import (
     Banned,
     DialFailed,
@@ -49,8 +49,9 @@ from p2p.libp2p_fixes.link import Link, Stream
 from p2p.libp2p_fixes.yamux import FirmYamux
 from p2p.peers import EXCHANGE, PeerLimits, Peers
 from p2p.requests import Answers, RequestSpec
-from p2p.scores import Ban, Rules
+from p2p.scores import Rules
 from p2p.session import Protocols, Session
+from p2p.stats import NetworkStats, PeerStats
 from primitives.errors import DecodeError
 from primitives.types import Digest
 
@@ -120,31 +121,6 @@ class Config:
     handshake_limits: HandshakeLimits = field(default_factory=HandshakeLimits)
     timing: Timing = field(default_factory=Timing)
     rules: Rules = field(default_factory=Rules)
-
-
-@dataclass(frozen=True, slots=True)
-class PeerStats:
-    peer: PeerId
-    hostname: str
-    is_dialer: bool
-    """True when this node made the connection."""
-    connected_seconds: float
-    round_trip_seconds: float
-    """Smoothed; 0 until it has been measured."""
-    bytes_read: int
-    bytes_written: int
-    points: float
-    channels: Mapping[str, ChannelStats]
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkStats:
-    peers: tuple[PeerStats, ...]
-    bans: tuple[Ban, ...]
-    known_peers: int
-    disconnects: Mapping[str, int]
-    """How often a connection ended, by kind of failure."""
-    refused_handshakes: int
 
 
 class Network:

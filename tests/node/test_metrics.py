@@ -15,7 +15,7 @@ from node.devnet.measurements import Measurements
 from node.metrics import Metrics, MetricsPortTaken, Sources
 from p2p.channels import ChannelStats
 from p2p.identity import peer_id_of_seed
-from p2p.network import NetworkStats, PeerStats
+from p2p.stats import NetworkStats, PeerStats
 from tests.node.small_nodes import SmallNode
 
 BOARD = Path(__file__).resolve().parents[2] / "docker" / "grafana" / "loopin.json"

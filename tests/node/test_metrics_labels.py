@@ -16,7 +16,7 @@ from consensus.simplex.messages import Notarize
 from node.evidence import EvidenceFile
 from node.metrics import Metrics, Sources
 from p2p.faults import Fault, NetworkFault, PeerFault
-from p2p.network import NetworkStats
+from p2p.stats import NetworkStats
 from primitives.types import Digest, Epoch, Signature, View
 from tests.chain.small_chains import small_spec
 from tests.node.small_nodes import SmallNode
