@@ -16,6 +16,7 @@ from primitives.types import (
     Weight,
 )
 from runtime import balances, fees, multisig, offences, proxy, rewards, session, system
+from runtime.jobs import records as jobs
 from runtime.pocps import records as pocps
 from runtime.pocps.classes import ForwardPassTerms, ResourceClass, StorageTerms
 from runtime.pocps.ladder import Ladder
@@ -109,6 +110,7 @@ def small_runtime_config() -> Config:
         rewards=small_rewards_config(),
         pocps=small_pocps_config(),
         pools=small_pools_config(),
+        jobs=small_jobs_config(),
         compute=(),
     )
 
@@ -211,6 +213,19 @@ def small_pools_config() -> pools.Config:
             GenesisPool(CPU_CLASS.class_id, 50_000 << 32, rule),
             GenesisPool(STORAGE_CLASS.class_id, 5_000 << 32, rule),
         ),
+    )
+
+
+def small_jobs_config() -> jobs.Config:
+    """Return the rules for jobs of development and local chains: a dispute ends in minutes."""
+    return jobs.Config(
+        answer_blocks=20,
+        dispute_blocks=120,
+        disputes_max=64,
+        bond=Balance(10 * LOOP),
+        bond_burned_ppb=500_000_000,
+        slash_ppb=200_000_000,
+        service_deposit=Balance(LOOP),
     )
 
 

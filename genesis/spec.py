@@ -15,7 +15,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from genesis import pocps_rules, pools_rules
+from genesis import jobs_rules, pocps_rules, pools_rules
 from genesis.pocps_rules import bonded
 from primitives.block import BLOCK_BYTES_MAX, EXTRINSIC_BYTES_MAX
 from primitives.codec import Plain, encode
@@ -44,7 +44,8 @@ from runtime.staking.module import UNBONDING_EPOCHS_MAX
 
 SPEC_BYTES_MAX = 1 << 26
 ACCOUNTS_MAX = 1 << 20
-CHAIN_TYPES = ("development", "local", "live")
+LIVE = "live"
+CHAIN_TYPES = ("development", "local", LIVE)
 BOOT_NODES_MAX = 64
 EPOCH_LENGTH_MAX = 10**6
 JAIL_EPOCHS_MAX = 10**6
@@ -185,6 +186,9 @@ def validate_spec(spec: ChainSpec) -> None:
     _validate_consensus(spec.consensus)
     _validate_runtime(spec.runtime)
     _validate_accounts(spec)
+    if spec.chain_type == LIVE:
+        for where, wanted in jobs_rules.find_live_problems(spec.runtime):
+            raise InvalidSpec(f"{where}: must be {wanted}")
 
 
 def _validate_consensus(consensus: Consensus) -> None:
@@ -227,7 +231,9 @@ def _validate_runtime(config: runtime.Config) -> None:
     _validate_rewards(config.rewards)
     _validate_compute(config)
     for where, wanted in chain(
-        pocps_rules.find_problems(config), pools_rules.find_problems(config)
+        pocps_rules.find_problems(config),
+        pools_rules.find_problems(config),
+        jobs_rules.find_problems(config),
     ):
         raise InvalidSpec(f"{where}: must be {wanted}")
 

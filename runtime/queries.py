@@ -16,10 +16,12 @@ from primitives.codec import (
     Codec,
     listing,
     optional,
+    pair,
     tuple_of,
 )
 from primitives.power_table import POWER_TABLE
 from primitives.types import Epoch, Weight
+from runtime.jobs.records import DISPUTE, DISPUTES_MAX, SERVICE
 from runtime.pocps.classes import CLASSES_MAX, RESOURCE_CLASS, response_weight
 from runtime.pocps.ladder import FAULTS
 from runtime.pocps.provider import PROVIDER
@@ -141,5 +143,35 @@ QUERIES: Mapping[str, Query] = {
         tuple_of(U64, U64, U64),
         lambda runtime, of: runtime.pocps.power(Epoch(of[0]), of[1]),
         "Operations that an account proved in an epoch, all accounts', and where its ramp starts.",
+    ),
+    "jobs.rules": Query(
+        tuple_of(),
+        tuple_of(U32, U32, AMOUNT, AMOUNT),
+        lambda runtime, _: (
+            runtime.config.jobs.answer_blocks,
+            runtime.config.jobs.dispute_blocks,
+            runtime.config.jobs.bond,
+            runtime.config.jobs.service_deposit,
+        ),
+        "Blocks for each move of a dispute, blocks after a job in which it may be opened, its bond,"
+        " and the deposit for being announced.",
+    ),
+    "jobs.service": Query(
+        ACCOUNT,
+        optional(SERVICE),
+        lambda runtime, provider: runtime.jobs.services[provider],
+        "Where a provider serves its leases, and which keys sign for it.",
+    ),
+    "jobs.dispute": Query(
+        U64,
+        optional(DISPUTE),
+        lambda runtime, number: runtime.jobs.disputes[number],
+        "An open dispute.",
+    ),
+    "jobs.waiting": Query(
+        tuple_of(),
+        listing(pair(U64, U64), DISPUTES_MAX),
+        lambda runtime, _: runtime.jobs.waiting.get(),
+        "Deadline and number of each open dispute, the next deadline first.",
     ),
 }

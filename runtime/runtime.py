@@ -19,6 +19,10 @@ from runtime.availability import IdleMarket
 from runtime.balances import Balances
 from runtime.call_table import CallTable
 from runtime.fees import BlockLimits, Fees
+from runtime.jobs import records as jobs
+from runtime.jobs.market import Market
+from runtime.jobs.module import Jobs
+from runtime.jobs.surroundings import Surroundings
 from runtime.module import Call, Context, Module
 from runtime.multisig import Multisig
 from runtime.offences import EvidenceJudge, Offences, Reach
@@ -54,6 +58,7 @@ MODULES: tuple[type[Module], ...] = (
     Rewards,
     Pocps,
     Pools,
+    Jobs,
 )
 CALLS = CallTable(MODULES)
 ERROR_NAMES = {
@@ -84,6 +89,7 @@ class Config:
     rewards: rewards.Config
     pocps: pocps.Config
     pools: pools.Config
+    jobs: jobs.Config
     compute: tuple[ComputeGrant, ...]
     """What counts as proven in the first ``pocps.grant_epochs`` epochs; sorted by account."""
 
@@ -133,6 +139,7 @@ class Runtime:
         reach = Reach(self.session, self.staking, self.rewards, unbonding)
         self.offences = Offences(context, config.offences, reach=reach, judge=judge)
         self.pools = self._open_pools()
+        self.jobs = self._make_jobs()
         self.modules: tuple[Module, ...] = (
             self.system,
             self.timestamp,
@@ -147,6 +154,7 @@ class Runtime:
             self.rewards,
             self.pocps,
             self.pools,
+            self.jobs,
         )
         self._by_name = {module.name: module for module in self.modules}
 
@@ -192,3 +200,8 @@ class Runtime:
             epoch_length=self.config.session.epoch_length,
         )
         return Pools(self.context, self.config.pools, services=services)
+
+    def _make_jobs(self) -> Jobs:
+        market = Market(self.pools, self.pocps)
+        around = Surroundings(leases=market, bonds=market, tokens=self.balances, chain=self.session)
+        return Jobs(self.context, self.config.jobs, around=around)

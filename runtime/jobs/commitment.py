@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from primitives.codec import ACCOUNT, DIGEST, U64, Codec, integer, struct
+from primitives.codec import ACCOUNT, DIGEST, U32, U64, struct
 from primitives.crypto import KeyPair, Purpose, is_valid_signature, keyed_hash
 from primitives.merkle import MerkleTree
 from primitives.types import AccountId, Digest, Height, PublicKey, Signature
@@ -21,7 +21,6 @@ from runtime.jobs.network import Rows
 
 ROWS_MAX: Final = 1 << 20
 """Rows of one job."""
-ROWS: Codec[int] = integer("u32", 1, ROWS_MAX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ COMMITMENT = struct(
     network=DIGEST,
     inputs=DIGEST,
     outputs=DIGEST,
-    rows=ROWS,
+    rows=U32,
     made_at=U64,
 )
 

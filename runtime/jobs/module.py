@@ -28,6 +28,7 @@ from dataclasses import replace
 from typing import Annotated
 
 from primitives.codec import ACCOUNT, U64, blob, fixed, listing, optional, pair
+from primitives.errors import DecodeError
 from primitives.types import (
     AccountId,
     Balance,
@@ -40,7 +41,7 @@ from primitives.types import (
 )
 from runtime.jobs.commitment import COMMITMENT, Commitment, is_signed
 from runtime.jobs.dispute import right_value, validate_revealed, validate_transcript
-from runtime.jobs.network import SHAPE, WIDTH_MAX, Shape, network_identity
+from runtime.jobs.network import SHAPE, SHAPE_BYTES, WIDTH_MAX, Shape, network_identity
 from runtime.jobs.notices import (
     ERRORS,
     EVENTS,
@@ -182,7 +183,7 @@ class Jobs(Module):
         commitment: Annotated[Commitment, COMMITMENT],
         key: Key,
         signature: SignatureBytes,
-        shape: Annotated[Shape, SHAPE],
+        shape: Annotated[bytes, SHAPE_BYTES],
         weights_root: Digest,
         row: Index,
     ) -> None:
@@ -193,8 +194,7 @@ class Jobs(Module):
         RowOutOfRange, AlreadyDisputed, TooManyDisputes, balances.InsufficientBalance.
         """
         served = self._validate_claim(signer, commitment, key, signature)
-        if network_identity(shape, weights_root) != commitment.network:
-            raise WrongNetwork
+        layers = _known_shape(shape, weights_root, commitment.network)
         if row >= commitment.rows:
             raise RowOutOfRange(f"row {row} of {commitment.rows}")
         share = (commitment.lease_id, commitment.provider)
@@ -207,7 +207,7 @@ class Jobs(Module):
         self.last_dispute.set(number)
         self.disputed[share] = number
         dispute = Dispute.opened(
-            commitment, shape, weights_root, row=row, served=served, bond=self.config.bond
+            commitment, layers, weights_root, row=row, served=served, bond=self.config.bond
         )
         deadline = self._wait(number, dispute)
         self.emit(
@@ -407,3 +407,14 @@ class Jobs(Module):
             # The share was lost by another fault, and the client refunded, while this was judged.
             self.around.tokens.burn_held(loser, SLASH_HOLD, slashed)
         return slashed
+
+
+def _known_shape(encoded: bytes, weights_root: Digest, identity: Digest) -> Shape:
+    """Return the shape of the network of that identity. Raises: WrongNetwork."""
+    try:
+        shape = SHAPE.decode(encoded)
+    except DecodeError as error:
+        raise WrongNetwork(f"no shape: {error}") from error
+    if network_identity(shape, weights_root) != identity:
+        raise WrongNetwork("another network was committed to")
+    return shape

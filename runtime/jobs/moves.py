@@ -40,7 +40,7 @@ def open_dispute(result: SignedResult, network: IntegerNetwork, row: int) -> Pla
         COMMITMENT.to_plain(result.commitment),
         result.key,
         result.signature,
-        SHAPE.to_plain(network.shape),
+        SHAPE.encode(network.shape),
         network.tree.root,
         row,
     ]

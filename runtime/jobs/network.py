@@ -161,6 +161,8 @@ class Shape:
 
 
 SHAPE = struct(Shape, layers=listing(LAYER, LAYERS_MAX))
+SHAPE_BYTES = blob(SHAPE.bytes_max)
+"""A shape inside a call, whose numbers nobody has checked yet."""
 
 
 def network_identity(shape: Shape, weights_root: Digest) -> Digest:

@@ -14,11 +14,11 @@ from primitives.codec import (
     Codec,
     Plain,
     WrongType,
-    fixed,
     listing,
     struct,
     text,
 )
+from primitives.power_table import KEY
 from primitives.types import AccountId, Balance, Digest, Height, PublicKey
 from runtime.jobs.commitment import Commitment
 from runtime.jobs.network import LAYERS_MAX, SHAPE, Shape
@@ -33,8 +33,7 @@ ADDRESS_BYTES_MAX: Final = 256
 PROOF_MAX: Final = 20
 """Siblings of one leaf: rows and columns are at most 2**20."""
 
-SERVICE_KEY: Codec[bytes] = fixed(32, "public_key")
-Key = Annotated[PublicKey, SERVICE_KEY]
+Key = Annotated[PublicKey, KEY]
 Identifier = Annotated[int, U64]
 Index = Annotated[int, U32]
 Addresses = Annotated[tuple[str, ...], listing(text(ADDRESS_BYTES_MAX), ADDRESSES_MAX)]
@@ -92,7 +91,7 @@ class Service:
 
 SERVICE = struct(
     Service,
-    keys=listing(struct(ServiceKey, key=SERVICE_KEY, until=U64), KEYS_MAX),
+    keys=listing(struct(ServiceKey, key=KEY, until=U64), KEYS_MAX),
     addresses=listing(text(ADDRESS_BYTES_MAX), ADDRESSES_MAX),
     deposit=AMOUNT,
 )

@@ -264,6 +264,11 @@ UNTOUCHED = {
     "pools.ends",
     "pools.history",
     "pools.tallies",
+    "jobs.last_dispute",
+    "jobs.disputes",
+    "jobs.revealed",
+    "jobs.disputed",
+    "jobs.waiting",
 }
 """Storage that a chain has only once an epoch has ended, or somebody has offended or traded."""
 
@@ -278,6 +283,7 @@ def test_a_wallet_reads_every_storage_item(wallet: Wallet) -> None:
         (BOB, ["staking.bond", 20 * LOOP]),
         (BOB, ["staking.nominate", ALICE]),
         (CHARLIE, ["pocps.register", 1, 10]),
+        (CHARLIE, ["jobs.announce", bytes(32), ["/ip4/192.0.2.1/tcp/30400"]]),
     )
     multisig = multisig_account(tuple(sorted([ALICE, BOB, CHARLIE])), 2)
     keys: dict[str, Any] = {
@@ -302,6 +308,7 @@ def test_a_wallet_reads_every_storage_item(wallet: Wallet) -> None:
         "pocps.places": [1, 0],
         "pools.pools": 0,
         "pools.states": 0,
+        "jobs.services": CHARLIE,
         "multisig.operations": [multisig, bytes(32)],
         "proxy.delegations": ALICE,
         "proxy.announcements": BOB,

@@ -26,6 +26,7 @@ REMARKS = {
     "block_weight_max": "one second on the reference machine",
     "classes": "small, so that a laptop proves and verifies them in a moment",
     "grant_epochs": "practically for ever: a chain without providers goes on",
+    "answer_blocks": "short, so that a dispute ends in minutes",
     "balances": "the development accounts; everybody knows their keys",
     "validators": "their session keys follow from their names, so everybody knows them too",
 }

@@ -11,7 +11,7 @@ from runtime.balances import InsufficientBalance
 from runtime.jobs import notices
 from runtime.jobs.commitment import row_digest
 from runtime.jobs.module import BOND_HOLD, SERVICE_HOLD, SWEPT_MAX, Jobs
-from runtime.jobs.network import WIDTH_MAX
+from runtime.jobs.network import SHAPE, WIDTH_MAX
 from runtime.jobs.records import PHASE, Phase
 from runtime.jobs.transcript import Transcript
 from runtime.module import call_marks
@@ -223,7 +223,8 @@ def test_a_claim_that_cannot_be_judged_is_refused() -> None:
     refused(notices.InvalidCommitment, 0, Job(NETWORK, ROWS, made_at=Height(2)).commitment)
     refused(notices.InvalidCommitment, 1, KeyPair(bytes(32)).public)
     refused(notices.InvalidCommitment, 2, bytes(64))
-    refused(notices.WrongNetwork, 3, make_network([4, 2]).shape)
+    refused(notices.WrongNetwork, 3, SHAPE.encode(make_network([4, 2]).shape))
+    refused(notices.WrongNetwork, 3, b"no shape")
     refused(notices.WrongNetwork, 4, bytes(32))
     refused(notices.RowOutOfRange, 5, 5)
     refuse(world, notices.NotTheClient, OTHER, "dispute", *claim)

@@ -24,7 +24,7 @@ from primitives.types import (
 from runtime.balances import Balances
 from runtime.jobs.commitment import Commitment, rows_tree, sign_commitment
 from runtime.jobs.module import Jobs
-from runtime.jobs.network import Activation, IntegerNetwork, Layer, Rows, Shape
+from runtime.jobs.network import SHAPE, Activation, IntegerNetwork, Layer, Rows, Shape
 from runtime.jobs.records import Config, Dispute
 from runtime.jobs.surroundings import SLASH_HOLD, Served, Surroundings
 from runtime.jobs.transcript import Transcript
@@ -213,7 +213,7 @@ class Job:
 
     def claim(self, row: int, pair: KeyPair = KEY) -> tuple[Any, ...]:
         """Return the arguments of ``jobs.dispute``."""
-        shape, root = self.network.shape, self.network.tree.root
+        shape, root = SHAPE.encode(self.network.shape), self.network.tree.root
         return self.commitment, pair.public, self.signature(pair), shape, root, row
 
     def proofs(self, row: int) -> tuple[tuple[Digest, ...], tuple[Digest, ...]]:
