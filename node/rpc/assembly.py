@@ -12,6 +12,7 @@ from node.rpc.namespaces.consensus import Consensus
 from node.rpc.namespaces.history import History
 from node.rpc.namespaces.payment import Payment
 from node.rpc.namespaces.pocps import Pocps
+from node.rpc.namespaces.pools import Pools
 from node.rpc.namespaces.rpc import Rpc
 from node.rpc.namespaces.staking import Staking
 from node.rpc.namespaces.state import State
@@ -39,6 +40,7 @@ def build_dispatcher(backend: NodeBackend, limits: Limits | None = None) -> Disp
         Consensus(backend),
         Staking(backend),
         Pocps(backend),
+        Pools(backend),
         Rpc(lambda: dispatcher.served, backend.node_version),
     )
     dispatcher = Dispatcher(namespaces, codecs, limits)

@@ -14,6 +14,7 @@ from typing import (
     Any,
     Generic,
     Literal,
+    NewType,
     Protocol,
     TypeVar,
     Union,
@@ -45,6 +46,8 @@ from primitives.types import (
 )
 
 T = TypeVar("T")
+BigInteger = NewType("BigInteger", int)
+"""A whole number that may exceed 64 bits: in JSON a decimal string."""
 
 LIST_LENGTH_MAX = 1024
 """Elements of a list that is a parameter."""
@@ -200,6 +203,7 @@ _PLAIN_CODECS: dict[Any, JsonCodec] = {
     Digest: _fixed_bytes(32),
     PublicKey: _fixed_bytes(32),
     Signature: _fixed_bytes(64),
+    BigInteger: JsonCodec(_not_a_parameter, str, {"type": "string", "pattern": "^[0-9]{1,78}$"}),
     Balance: JsonCodec(_read_amount, str, {"type": "string", "pattern": "^[0-9]{1,20}$"}),
     **dict.fromkeys(
         (Height, View, Epoch, Nonce, Millis, Weight, VotingPower, SpecVersion), _UNSIGNED
