@@ -14,6 +14,8 @@ import time
 
 import trio
 
+from node.allocator import give_back
+
 NEVER = 1_000_000_000
 PAUSE_MIN = 30.0
 """Seconds, at least, between two collections of everything: some ten thousand objects."""
@@ -29,12 +31,13 @@ def settle() -> None:
 
 
 async def collect_now_and_then() -> None:
-    """Collect everything from time to time, for ever."""
+    """Collect everything from time to time, and give back what is free then, for ever."""
     taken = 0.0
     while True:
         await trio.sleep(pause_after(taken))
         started = time.perf_counter()
         gc.collect()
+        give_back()
         taken = time.perf_counter() - started
 
 
