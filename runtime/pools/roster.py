@@ -71,12 +71,12 @@ class Roster:
 
     def weighs(self, pool_id: int, weights: dict[int, Units]) -> bool:
         """Return whether the invariant holds of a pool whose places should weigh ``weights``."""
-        tree, leaf = self._weights, self._first_leaf
-        is_sum = all(
-            tree[pool_id, node] == tree[pool_id, 2 * node] + tree[pool_id, 2 * node + 1]
-            for node in range(1, leaf)
-        )
-        places = range(leaf)
-        is_right = all(tree[pool_id, leaf + slot] == weights.get(slot, 0) for slot in places)
-        is_taken = all((self._slots[pool_id, n] is not None) == (n in weights) for n in places)
-        return is_sum and is_right and is_taken
+        expected: dict[int, int] = {}
+        for slot, units in weights.items():
+            node = self._first_leaf + slot
+            while units and node:
+                expected[node] = expected.get(node, 0) + units
+                node >>= 1
+        tree = {node: units for (pool, node), units in self._weights.items() if pool == pool_id}
+        places = {slot for (pool, slot), _ in self._slots.items() if pool == pool_id}
+        return tree == expected and places == set(weights)
