@@ -34,6 +34,7 @@ from runtime.pocps.module import Pocps as PocpsModule
 from runtime.pocps.provider import Provider
 from runtime.power import voting_power
 from runtime.rewards import ramp_ppb
+from runtime.runtime import Runtime
 
 POWER_PAGE_MAX = 100
 PROVIDERS_PAGE_MAX = 100
@@ -154,17 +155,15 @@ class Pocps:
         if not 1 <= units <= resource.units_max:
             raise invalid_parameter("units", f"expected 1 to {resource.units_max}")
         last, config = _before(runtime.context.block.epoch), runtime.rewards.config
-        operations = units * kind_of(resource).operations_per_unit
-        total = operations + runtime.pocps.total_operations(last)
+        own, others = _weights(runtime, resource, units, last)
         allotted = runtime.rewards.allotment_of(last).compute
-        whole = allotted * operations // max(1, total)
+        whole = allotted * own // max(1, own + others)
         return RewardView(
             class_id=class_id,
             units=units,
             bond=Balance(units * resource.bond_per_unit),
-            operations=operations,
-            total_operations=total,
             compute_allotment=allotted,
+            share_ppb=own * PPB // max(1, own + others),
             first=Balance(whole * ramp_ppb(0, config.ramp_epochs) // PPB),
             whole=Balance(whole),
             ramp_epochs=config.ramp_epochs,
@@ -276,6 +275,19 @@ def _provider_view(
         jailed_until=known.free_from if known.is_jailed else None,
         maintenance=None if spell is None else MaintenanceView(spell.first, spell.end),
     )
+
+
+def _weights(
+    runtime: Runtime, resource: ResourceClass, units: int, epoch: Epoch
+) -> tuple[int, int]:
+    """Return what so many units would have weighed in an ended epoch's rewards, and all others."""
+    pocps, prices = runtime.pocps, runtime.rewards.sources.market.prices(epoch)
+    if not prices:
+        operations = kind_of(resource).operations_per_unit
+        return units * operations, pocps.total_operations(epoch)
+    others = sum(each.price * pocps.class_units_in(each.class_id, epoch) for each in prices)
+    own = sum(each.price * units for each in prices if each.class_id == resource.class_id)
+    return own, others
 
 
 def _step(pocps: PocpsModule, known: Provider) -> Step:

@@ -147,11 +147,10 @@ class RewardView:
     class_id: int
     units: int
     bond: Balance
-    operations: int
-    total_operations: int
-    """Of everybody, with these."""
     compute_allotment: Balance
-    """What all proven compute got for the last whole epoch."""
+    """What all that was proven got for the last whole epoch."""
+    share_ppb: int
+    """What of it these units would have got, at what a unit of each class was worth then."""
     first: Balance
     """What the units earn in their first epoch."""
     whole: Balance

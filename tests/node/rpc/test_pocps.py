@@ -20,6 +20,8 @@ from tests.runtime.pocps.proof_chain import (
 )
 from tests.runtime.small_chain import ALICE, BOB, CHARLIE, LOOP, SPEC
 
+PPB = 10**9
+
 
 @pytest.fixture
 def chain() -> ProofChain:
@@ -184,13 +186,33 @@ async def test_an_estimated_reward_is_a_share_of_what_was_paid_last() -> None:
     more = await call(rpc, "pocps_estimateReward", [1, 12])
 
     paid = chain.runtime.rewards.allotment_of(Epoch(1)).compute
-    operations = 4 * kind_of(CPU).operations_per_unit
     assert found["computeAllotment"] == str(paid)
-    assert (found["operations"], found["totalOperations"]) == (operations, 2 * operations)
+    assert (found["sharePpb"], more["sharePpb"]) == (PPB // 2, 3 * PPB // 4)
     assert paid > 0
     assert (int(found["whole"]), int(more["whole"])) == (paid // 2, 3 * paid // 4)
     assert int(found["first"]) == int(found["whole"]) // 10
     assert (found["bond"], more["bond"]) == (str(4 * LOOP), str(12 * LOOP))
+
+
+async def test_classes_that_pools_price_earn_by_what_their_units_were_worth() -> None:
+    chain = ProofChain(rewards=replace(SPEC.runtime.rewards, operations_per_unit=1))
+    chain.do(BOB, "pocps.register", 1, 4)
+    chain.next_epoch()
+    chain.to_place(2)
+    chain.do(BOB, *chain.commit_call(BOB, 4))
+    chain.to_place(SAMPLE + 1)
+    chain.do(BOB, *chain.respond_call(BOB))
+    chain.next_epoch()
+    chain.do(BOB, "pools.join", 0)
+    chain.next_epoch()
+    chain.block()
+    rpc = served(chain)
+
+    priced = await call(rpc, "pocps_estimateReward", [1, 4])
+    unsold = await call(rpc, "pocps_estimateReward", [2, 4])
+
+    assert priced["sharePpb"] == PPB
+    assert unsold["sharePpb"] == 0, "no pool of storage had anything to sell"
 
 
 async def test_bond_that_leaves_says_from_when_it_may_be_withdrawn(chain: ProofChain) -> None:
