@@ -91,7 +91,7 @@ class Workshop:
     def prove(self, order: Order) -> None:
         """Prove, instead of whatever was being proven."""
         self.abandon()
-        self._jobs.append(("prove", order.epoch, self._prove(order)))
+        self._jobs.append(("prove", order.epoch, self.prove_job(order)))
 
     def respond(self, epoch: Epoch, beacon: Digest) -> None:
         """Respond from the proof of ``epoch``."""
@@ -181,7 +181,8 @@ class Workshop:
             yield
         self._tell({"event": "sealed", "units": units})
 
-    def _prove(self, order: Order) -> Job:
+    def prove_job(self, order: Order) -> Job:
+        """Prove with the fastest device, and with the next one if it fails."""
         if not isinstance(self.resource, ForwardPassClass):
             if not self._open_plot().has(order.units):
                 yield from self._seal(order.units)
@@ -206,7 +207,7 @@ class Workshop:
     def _prove_with(self, order: Order, device: Device | None) -> Job:
         self._finished = None
         checkpoint, digests = self._open_checkpoint(order)
-        prover = self.open_prover(order, self._open_source(order, device), digests)
+        prover = self.open_prover(order, self.open_source(order, device), digests)
         yield
         resumed = saved = prover.progress.leaves_done
         started = told_at = saved_at = self._clock()
@@ -253,7 +254,8 @@ class Workshop:
             checkpoint=digests,
         )
 
-    def _open_source(self, order: Order, device: Device | None) -> LeafSource:
+    def open_source(self, order: Order, device: Device | None) -> LeafSource:
+        """Return where leaves come from; storage has no device."""
         if isinstance(self.resource, ForwardPassClass):
             assert device is not None, "leaves of a network need a device"
             backend = device.open(list(expand_weights(self.resource, order.challenge)))

@@ -19,8 +19,10 @@ from rich.console import Console
 from rich.live import Live
 
 from node.cli.output import Output, json_option, pass_output
+from node.devnet.behaviours import parse_behaviours
 from node.devnet.devnet import Devnet
 from node.devnet.plan import DevnetPlan, make_plan
+from node.devnet.provider_plan import EPOCH_LENGTH, Simulation
 from node.devnet.report import begin_document, end_document, status_document, status_line
 from node.devnet.screen import draw, introduction
 from node.rpc.json_types import JsonObject
@@ -49,6 +51,8 @@ class Options:
     base_port: int
     block_interval: int
     load: int
+    providers: str | None
+    epoch_length: int
     chaos: bool
     seed: int
     duration: int | None
@@ -84,6 +88,19 @@ class Options:
     default=0,
     help="Transfers a second that a client sends through random nodes.",
 )
+@click.option(
+    "--providers",
+    metavar="LIST",
+    help="Simulated providers, such as fast,slow,lazy:0.1,silent,copier,replayer,twins; the first "
+    "ones are the validators'. Votes then follow proofs.",
+)
+@click.option(
+    "--epoch-length",
+    type=click.IntRange(16, 10_000),
+    default=EPOCH_LENGTH,
+    show_default=True,
+    help="Blocks of an epoch, with --providers.",
+)
 @click.option("--chaos", is_flag=True, help="Kill, pause and restart validators at random.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the chaos.")
 @click.option("--duration", type=click.IntRange(1), help="End by itself after so many seconds.")
@@ -96,6 +113,9 @@ def devnet(output: Output, /, **given: Any) -> None:  # noqa: ANN401 - one param
     them run, or if it does not recover from the chaos. With --json, a document a line.
     """
     options = Options(**given)
+    simulation = None
+    if options.providers is not None:
+        simulation = Simulation(parse_behaviours(options.providers), options.epoch_length)
     with ExitStack() as stack:
         stack.enter_context(_endings_interrupt())
         folder = options.folder
@@ -110,6 +130,7 @@ def devnet(output: Output, /, **given: Any) -> None:  # noqa: ANN401 - one param
             base_port=options.base_port,
             block_interval=Millis(options.block_interval),
             genesis_time=wall_clock(),
+            simulation=simulation,
         )
         made = Devnet(
             plan, chaos_seed=options.seed if options.chaos else None, load_rate=options.load

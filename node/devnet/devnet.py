@@ -8,8 +8,9 @@ import trio
 from node.devnet.chaos import Chaos
 from node.devnet.load import Load
 from node.devnet.observer import NodeObserver
-from node.devnet.plan import DevnetPlan, payers
+from node.devnet.plan import DevnetPlan, NodePlan, payers
 from node.devnet.processes import Condition, NodeProcess, kill_all, stop_all
+from node.devnet.providers import Providers
 from node.devnet.watch import Watch
 
 CALM_PATIENCE_SECONDS = 60.0
@@ -29,6 +30,7 @@ class Devnet:
         self.nodes = [NodeProcess(node, plan) for node in plan.nodes]
         self.watch = Watch(self.nodes, {node.name: NodeObserver(node) for node in plan.nodes})
         self.load = Load(self.nodes, payers(), load_rate) if load_rate else None
+        self.providers = Providers(plan) if plan.providers else None
         voters = [node for node in self.nodes if node.plan.is_validator]
         self.chaos = (
             None
@@ -49,6 +51,8 @@ class Devnet:
                 nursery.start_soon(self.watch.run)
                 nursery.start_soon(self._follow_failures)
                 nursery.start_soon(self._begin)
+                if self.providers is not None:
+                    nursery.start_soon(self.providers.run, self._answering)
                 yield
                 nursery.cancel_scope.cancel()
         finally:
@@ -80,6 +84,7 @@ class Devnet:
         """Return everything that a chain must not do and this one did."""
         found = [f"{name} ended by itself: {why}" for name, why in self._failures.items()]
         found += self._problems
+        found += self.providers.problems() if self.providers else []
         if self.watch.chain.disagreements:
             first = self.watch.chain.disagreements[0]
             found.append(
@@ -109,6 +114,12 @@ class Devnet:
                 nursery.start_soon(self.chaos.run)
             if self.load is not None:
                 nursery.start_soon(self.load.run)
+
+    def _answering(self) -> list[NodePlan]:
+        """Return the nodes that answer, the one that is furthest first."""
+        sights = self.watch.sights
+        able = [node.plan for node in self.nodes if sights[node.plan.name].is_answering]
+        return sorted(able, key=lambda plan: -sights[plan.name].final)
 
     def _all_have(self, height: int) -> bool:
         return all(sight.final >= height for sight in self.watch.sights.values())

@@ -10,6 +10,12 @@ from pathlib import Path
 from genesis.presets import DEV_BOND, DEV_NAMES, build_spec, dev_account
 from genesis.spec import ChainSpec, Member
 from node.data_folder import DataFolder
+from node.devnet.provider_plan import (
+    ProviderPlan,
+    Simulation,
+    plan_providers,
+    with_providers,
+)
 from node.keystore import Keystore, Role
 from p2p.identity import format_address, peer_address, peer_id_of_key
 from primitives.crypto import KeyPair
@@ -40,6 +46,8 @@ class NodePlan:
     prometheus_port: int
     is_validator: bool
     log: Path
+    more: tuple[str, ...] = ()
+    """Further arguments."""
     is_timed: bool = False
     """It works as on a live chain, without the checks that development has."""
 
@@ -67,6 +75,7 @@ class NodePlan:
             "--signature-workers",
             "1",
             *role,
+            *self.more,
         ]
 
 
@@ -77,6 +86,8 @@ class DevnetPlan:
     spec: ChainSpec
     spec_file: Path
     nodes: tuple[NodePlan, ...]
+    providers: tuple[ProviderPlan, ...] = ()
+    """Empty for a chain whose votes follow what the spec grants."""
 
 
 def make_plan(
@@ -88,10 +99,12 @@ def make_plan(
     block_interval: Millis,
     genesis_time: Millis,
     is_timed: bool = False,
+    simulation: Simulation | None = None,
 ) -> DevnetPlan:
     """Make genesis, keys and folders of a new devnet under ``folder``, and return the plan.
 
-    ``is_timed`` leaves out what only chains of developers do. Raises: ConfigError.
+    ``is_timed`` leaves out what only chains of developers do. Without a ``simulation`` of
+    providers, votes follow what the spec grants. Raises: ConfigError.
     """
     if not validators >= 1 or validators + followers > NODES_MAX:
         raise ConfigError(f"a devnet has 1 validator or more, and at most {NODES_MAX} nodes")
@@ -107,10 +120,20 @@ def make_plan(
     if nodes[-1].prometheus_port > PORT_MAX:
         raise ConfigError(f"the ports end at {PORT_MAX}: choose a lower --base-port")
     _require_free([p for n in nodes for p in (n.port, n.rpc_port, n.prometheus_port)])
-    spec = _make_spec(nodes[:validators], nodes[validators:], block_interval, genesis_time)
+    providers: tuple[ProviderPlan, ...] = ()
+    if simulation is not None:
+        providers = plan_providers(
+            folder, simulation, validators=names[:validators], block_interval=block_interval
+        )
+    accounts = [each.account for each in providers]
+    spec = _make_spec(
+        nodes[:validators], nodes[validators:], accounts, block_interval, genesis_time
+    )
+    if simulation is not None:
+        spec = with_providers(spec, providers, epoch_length=simulation.epoch_length)
     spec_file = folder / SPEC_FILE
     spec_file.write_text(spec.to_json())
-    return DevnetPlan(spec, spec_file, nodes)
+    return DevnetPlan(spec, spec_file, nodes, providers)
 
 
 @cache
@@ -122,18 +145,24 @@ def payers() -> tuple[KeyPair, ...]:
 def _make_spec(
     voters: Sequence[NodePlan],
     followers: Sequence[NodePlan],
+    accounts: Sequence[AccountId],
     block_interval: Millis,
     genesis_time: Millis,
 ) -> ChainSpec:
-    """Make everybody's keys, and the spec of a chain on which the voters' count."""
+    """Make everybody's keys, and the spec of a chain on which the voters' count.
+
+    ``accounts`` are the voters', in their order, and others that are endowed; voters beyond them
+    get accounts that nobody can sign for.
+    """
     chain_id = f"devnet-{secrets.token_hex(4)}"
     for node in followers:
         _make_keys(node, chain_id)
     members: list[Member] = []
     boot_nodes: list[str] = []
-    for node in voters:
+    for index, node in enumerate(voters):
         consensus, vrf, peer = _make_keys(node, chain_id)
-        account = AccountId(secrets.token_bytes(32))
+        known = index < len(accounts)
+        account = accounts[index] if known else AccountId(secrets.token_bytes(32))
         members.append(Member(account, consensus, vrf, peer, Balance(DEV_BOND)))
         address = format_address(LOOPBACK, node.port)
         boot_nodes.append(peer_address(peer_id_of_key(peer), address))
@@ -144,7 +173,7 @@ def _make_spec(
         validators=members,
         endowed=[
             *(dev_account(name) for name in DEV_NAMES),
-            *(m.account for m in members),
+            *{*accounts, *(m.account for m in members)},
             *(AccountId(pair.public) for pair in payers()),
         ],
         genesis_time=genesis_time,

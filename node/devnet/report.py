@@ -1,6 +1,7 @@
 """What a devnet is like now, for programs and for logs."""
 
 from node.devnet.devnet import Devnet
+from node.devnet.provider_screen import provider_documents, provider_words
 from node.devnet.watch import Sight
 from node.rpc.json_types import JsonObject
 
@@ -51,6 +52,7 @@ def status_document(devnet: Devnet, seconds: float) -> JsonObject:
         "accepted": devnet.load.accepted if devnet.load else 0,
         "refused": devnet.load.refused if devnet.load else 0,
         "nodes": {name: _node(sight) for name, sight in watch.sights.items()},
+        "providers": provider_documents(devnet.providers),
     }
 
 
@@ -77,6 +79,8 @@ def status_line(devnet: Devnet, seconds: float) -> str:
     ]
     if devnet.load:
         parts.append(f"accepted={devnet.load.accepted} refused={devnet.load.refused}")
+    if devnet.providers:
+        parts.append(f"caught={provider_words(devnet.providers)}")
     if devnet.chaos:
         parts.append(f"chaos={devnet.chaos.status!r}")
     return " ".join(parts)

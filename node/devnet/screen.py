@@ -7,6 +7,7 @@ from rich.text import Text
 from node.devnet.devnet import Devnet
 from node.devnet.plan import NodePlan
 from node.devnet.processes import Condition
+from node.devnet.provider_screen import draw_providers
 from node.devnet.report import shown_millis
 from node.devnet.watch import Sight
 
@@ -43,6 +44,7 @@ def draw(devnet: Devnet, seconds: float) -> RenderableType:
     return Group(
         _headline(devnet, seconds),
         _table(devnet),
+        *([Text(), draw_providers(devnet), Text()] if devnet.providers else []),
         *([_load(devnet)] if devnet.load else []),
         *([_chaos(devnet)] if devnet.chaos else []),
         _agreement(devnet),

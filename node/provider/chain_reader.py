@@ -13,7 +13,8 @@ from node.client.node_client import KnownHeader, NodeClient, hex_of
 from node.provider.program import ClassTerms
 from primitives.codec import ACCOUNT, U32, Codec, listing, optional, pair
 from primitives.errors import ConfigError, DecodeError
-from primitives.types import AccountId, Balance, Digest, Height, StorageKey
+from primitives.power_table import PowerTable
+from primitives.types import AccountId, Balance, Digest, Epoch, Height, StorageKey
 from runtime.pocps.classes import CLASSES_MAX, RESOURCE_CLASS, ResourceClass, kind_of
 from runtime.pocps.classes import response_weight as weight_of_response
 from runtime.pocps.forward_pass_proof import ForwardPassWork
@@ -106,9 +107,18 @@ class PocpsReader:
         key = pair(U32, ACCOUNT).encode((class_id, self._account))
         return self._storage(b"pocps.providers:" + key, optional(PROVIDER), at)
 
-    def _newest_fault(self, class_id: int, at: Digest) -> Fault | None:
+    def faults(self, class_id: int, at: Digest) -> tuple[Fault, ...]:
+        """Return the faults on record after a block, oldest first."""
         key = pair(U32, ACCOUNT).encode((class_id, self._account))
-        faults = self._storage(b"pocps.faults:" + key, FAULTS, at)
+        return self._storage(b"pocps.faults:" + key, FAULTS, at) or ()
+
+    def power_table(self, epoch: Epoch, at: Digest) -> PowerTable:
+        """Return who votes in an epoch, as the state after a block has it."""
+        table: PowerTable = self._ask("session.table", epoch, at)
+        return table
+
+    def _newest_fault(self, class_id: int, at: Digest) -> Fault | None:
+        faults = self.faults(class_id, at)
         return faults[-1] if faults else None
 
     def _penalty(self, class_id: int, at: Digest) -> Balance:
