@@ -36,6 +36,7 @@ COMMANDS = {
     "miner": "Find out what this machine can prove.",
     "chain": "Look at the chain of a running node.",
     "db": "Check and prune a node's database.",
+    "job": "Have the providers of a lease compute, and check them.",
     "simulate": "Run the economic experiments and write reports.",
 }
 """Each is a file beside this one with a click command of the same name."""

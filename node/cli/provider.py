@@ -36,7 +36,8 @@ _ACCOUNT = "node.cli.provider_account"
     lazy={
         name: f"{_ACCOUNT}:{name}"
         for name in ("classes", "join", "leave", "maintenance", "status", "withdraw")
-    },
+    }
+    | {"serve": "node.cli.provider_serve:serve"},
 )
 def provider() -> None:
     """Stake computing power or storage, and prove it in every epoch."""
