@@ -44,6 +44,7 @@ from node.metrics import Metrics, Sources
 from node.node_network import REQUESTS, NodeNetwork
 from node.node_network import Parts as NetworkParts
 from node.progress import NoView, ProgressView
+from node.proof_preparation import ProofPreparation
 from node.provider.supervisor import Supervisor
 from node.rpc.assembly import build_server
 from node.rpc.backend import PeerInfo, SyncState
@@ -62,6 +63,7 @@ from p2p.network import Network
 from primitives.errors import ConfigError
 from primitives.power_table import PowerTable
 from primitives.types import Millis
+from runtime.pocps.exactness import require_exact_products
 
 RETRY_DELAY = Millis(500)
 RETRY_DELAY_MAX = Millis(8000)
@@ -141,6 +143,7 @@ async def run_node(
 
     Raises: ConfigError, StoreError.
     """
+    require_exact_products()
     view = view or NoView()
     folder = DataFolder(config.base_path, spec.id)
     genesis = build_genesis(spec)
@@ -216,10 +219,10 @@ async def _start_from_snapshot(
 async def _run_core(core: Core, task_status: TaskStatus[int], view: ProgressView) -> None:
     service, chain = core.service, core.service.chain
     service.on_new_best.append(core.watch.on_new_best)
-    service.on_final.append(core.watch.on_final)
     reports = EvidenceReports(core.evidence, chain)
     service.find_evidence = reports.find
-    service.on_final += [reports.on_final, SizeWatch(chain).on_final]
+    proofs = ProofPreparation(chain)
+    service.on_final += [core.watch.on_final, reports.on_final, SizeWatch(chain).on_final]
     network: Network | None = None
     node_network: NodeNetwork | None = None
     if core.config.network is not None:
@@ -233,7 +236,7 @@ async def _run_core(core: Core, task_status: TaskStatus[int], view: ProgressView
         if peers.sync_state() is None:
             _log_final(finalized)
 
-    service.on_final.append(log_final)
+    service.on_final += [proofs.on_final, log_final]
     backend = _backend(core, peers)
     metrics = _metrics(core, driver, network, node_network)
     sys.setswitchinterval(SWITCH_INTERVAL)
@@ -250,7 +253,7 @@ async def _run_core(core: Core, task_status: TaskStatus[int], view: ProgressView
             _log.info(
                 "event=listening peer=%s addresses=%s", network.peer, ",".join(network.addresses)
             )
-        for task in (driver.run, collect_now_and_then, metrics.run):
+        for task in (driver.run, collect_now_and_then, metrics.run, proofs.run):
             nursery.start_soon(task)
         _start_provider(nursery, core.config, metrics, port)
         _log.info(
