@@ -15,6 +15,7 @@ Exit codes:
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -40,6 +41,8 @@ COMMANDS = {
     "simulate": "Run the economic experiments and write reports.",
 }
 """Each is a file beside this one with a click command of the same name."""
+JUDGES = {"node", "devnet", "chain", "db"}
+"""Those that execute blocks, and so verify proofs."""
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -60,6 +63,10 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
+        if cmd_name in JUDGES:
+            # Read when numpy is imported, which the command's own file does. The batches that a
+            # verifier multiplies are small: threads that wait for each other only cost time.
+            os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         module = importlib.import_module(f"node.cli.{cmd_name}")
         command: click.Command = getattr(module, cmd_name)
         return command
