@@ -90,7 +90,7 @@ class Provider:
                 return self._on_sight(event)
             case Warmed(rate):
                 self._leaves_per_second = rate
-                return []
+                return self._decide(self._sight) if self._sight else []
             case Advanced():
                 return self._on_advance(event)
             case Proven(epoch, commitment):

@@ -4,7 +4,8 @@ Invariant: only the newest head waits; whoever is slow skips heads and never fal
 """
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 
 import trio
 
@@ -24,7 +25,7 @@ OnTrouble = Callable[[LoopinError, float], None]
 """Told why the node cannot be followed now, and the seconds until the next try."""
 
 
-async def follow_heads(client: NodeClient, on_trouble: OnTrouble) -> AsyncIterator[KnownHeader]:
+async def follow_heads(client: NodeClient, on_trouble: OnTrouble) -> AsyncGenerator[KnownHeader, None]:
     """Yield the header of every new best block, for ever; ``client`` is this task's alone.
 
     Raises: BadAnswer, when what answers is no node of a chain.
@@ -32,16 +33,17 @@ async def follow_heads(client: NodeClient, on_trouble: OnTrouble) -> AsyncIterat
     pause = PAUSE_SECONDS
     while True:
         try:
-            async for head in _follow(client):
-                pause = PAUSE_SECONDS
-                yield head
+            async with aclosing(_follow(client)) as heads:
+                async for head in heads:
+                    pause = PAUSE_SECONDS
+                    yield head
         except (NodeUnreachable, ConnectionLost, CallRefused) as trouble:
             on_trouble(trouble, pause)
             await trio.sleep(pause)
             pause = min(2 * pause, PAUSE_SECONDS_MAX)
 
 
-async def _follow(client: NodeClient) -> AsyncIterator[KnownHeader]:
+async def _follow(client: NodeClient) -> AsyncGenerator[KnownHeader, None]:
     subscription = await trio.to_thread.run_sync(client.subscribe, "chain_subscribeNewHeads")
     try:
         while True:

@@ -1,6 +1,6 @@
 """Lines of a child process, one after the other, none longer than it may be."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import trio
 
@@ -11,7 +11,7 @@ LINE_BYTES_MAX = 4 << 20
 READ_BYTES = 1 << 16
 
 
-async def read_lines(stream: trio.abc.ReceiveStream) -> AsyncIterator[bytes]:
+async def read_lines(stream: trio.abc.ReceiveStream) -> AsyncGenerator[bytes, None]:
     """Yield the lines of a stream; what follows the last line break is dropped.
 
     Raises: BadAnswer.

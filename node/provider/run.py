@@ -1,6 +1,7 @@
 """Running a provider: which classes, over which node, until it is cancelled."""
 
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from functools import partial
 from typing import TypeVar
 
@@ -71,10 +72,11 @@ async def _follow(endpoint: Endpoint, programs: Sequence[ClassProgram], board: B
         board.set_trouble(f"{trouble} (again in {pause:.0f} s)")
 
     with NodeClient(endpoint, CALL_SECONDS) as client:
-        async for head in follow_heads(client, on_trouble):
-            board.set_trouble("")
-            for program in programs:
-                program.on_head(head)
+        async with aclosing(follow_heads(client, on_trouble)) as heads:
+            async for head in heads:
+                board.set_trouble("")
+                for program in programs:
+                    program.on_head(head)
 
 
 async def _until_reachable(board: Board, ask: Callable[[], T]) -> T:

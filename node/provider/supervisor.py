@@ -9,18 +9,22 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 import trio
 
+from node.client.errors import BadAnswer
 from node.provider.lines import read_lines
 from node.rpc.json_types import Json
 
 PAUSE_SECONDS = 1.0
 PAUSE_SECONDS_MAX = 60.0
 STOP_SECONDS = 5.0
+NONSENSE = -1
+"""Exit code of a child that is ended for a line without an end."""
 QUIET_EVENTS = frozenset({"status"})
 WARNINGS = frozenset(
     {"behind", "too_late", "proof_failed", "other_root", "refused", "faulted", "unreachable"}
@@ -95,9 +99,13 @@ class Supervisor:
         assert process.stdout is not None, "asked for a pipe"
         self.is_running = True
         try:
-            async for line in read_lines(process.stdout):
-                self._take(line)
-            return await process.wait()
+            async with aclosing(read_lines(process.stdout)) as lines:
+                with suppress(BadAnswer):
+                    async for line in lines:
+                        self._take(line)
+            with trio.move_on_after(STOP_SECONDS):
+                return await process.wait()
+            return NONSENSE
         finally:
             self.is_running, self.status = False, {}
             with trio.CancelScope(shield=True):

@@ -9,7 +9,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from pathlib import Path
 
 import trio
@@ -18,6 +18,9 @@ from node.client.errors import BadAnswer
 from node.provider.lines import read_lines
 from node.rpc.json_types import Json
 
+STOP_SECONDS = 1.0
+NONSENSE = -1
+"""Exit code of a worker that is ended for what it says."""
 PAUSE_SECONDS = 1.0
 PAUSE_SECONDS_MAX = 60.0
 WORKER_MODULE = "miner.worker"
@@ -84,10 +87,11 @@ class WorkerProcess:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._write, process.stdin)
-                async for line in read_lines(process.stdout):
-                    self._on_told(_parse(line))
+                await self._listen(process.stdout)
                 nursery.cancel_scope.cancel()
-            return await process.wait()
+            with trio.move_on_after(STOP_SECONDS):
+                return await process.wait()
+            return NONSENSE
         finally:
             if process.returncode is None:
                 process.kill()
@@ -95,6 +99,15 @@ class WorkerProcess:
                 await process.stdin.aclose()
                 await process.stdout.aclose()
                 await process.wait()
+
+    async def _listen(self, stdout: trio.abc.ReceiveStream) -> None:
+        """Pass on what the worker tells until it ends, or says what no worker says."""
+        async with aclosing(read_lines(stdout)) as lines:
+            try:
+                async for line in lines:
+                    self._on_told(_parse(line))
+            except BadAnswer as error:
+                _log.warning("event=worker_spoke_nonsense reason=%r", str(error))
 
     async def _write(self, stdin: trio.abc.SendStream) -> None:
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
