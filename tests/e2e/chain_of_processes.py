@@ -5,6 +5,7 @@ import shutil
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from consensus.simplex.messages import (
     Proposal,
 )
 from consensus.simplex.pledges import Floor, Record
+from genesis.spec import ChainSpec
 from node.client.endpoint import Endpoint
 from node.client.node_client import NodeClient
 from node.data_folder import DataFolder
@@ -143,9 +145,17 @@ async def wait_until(holds: Callable[[], Awaitable[bool]], what: str) -> None:
 
 @asynccontextmanager
 async def running_chain(
-    folder: Path, *, validators: int, followers: int = 0, interval: int = 500
+    folder: Path,
+    *,
+    validators: int,
+    followers: int = 0,
+    interval: int = 500,
+    change: Callable[[ChainSpec], ChainSpec] = lambda spec: spec,
 ) -> AsyncIterator[ChainOfProcesses]:
-    """Start a chain, give it once every node has a final block, and end it."""
+    """Start a chain, give it once every node has a final block, and end it.
+
+    ``change`` makes the chain's spec of the devnet's.
+    """
     plan = make_plan(
         folder,
         validators=validators,
@@ -154,6 +164,8 @@ async def running_chain(
         block_interval=Millis(interval),
         genesis_time=wall_clock(),
     )
+    plan = replace(plan, spec=change(plan.spec))
+    plan.spec_file.write_text(plan.spec.to_json())
     chain = ChainOfProcesses(plan)
     try:
         for node in chain.nodes:
