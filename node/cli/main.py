@@ -37,6 +37,7 @@ COMMANDS = {
     "miner": "Find out what this machine can prove.",
     "chain": "Look at the chain of a running node.",
     "db": "Check and prune a node's database.",
+    "pool": "Lease computing power and storage, or supply it.",
     "job": "Have the providers of a lease compute, and check them.",
     "simulate": "Run the economic experiments and write reports.",
 }

@@ -143,7 +143,7 @@ class Shown:
 
     def _fields(self, values: Mapping[str, Json], kinds: Sequence[Description]) -> str:
         """Return named values on one line; the metadata says which of them are amounts."""
-        types = [kind.get("type") for kind in kinds]
+        types = [_kind_of(kind) for kind in kinds]
         if len(types) != len(values):
             types = [None] * len(values)
         parts = []
@@ -152,6 +152,13 @@ class Shown:
             text = self.amount(int(str(value)[:20])) if is_amount else _shortened(value)
             parts.append(f"{name}={text}")
         return ", ".join(parts)
+
+
+def _kind_of(described: Description) -> object:
+    """Return the name of a type, of an option that of what it may hold."""
+    inner = described.get("of")
+    is_option = described.get("type") == "option" and isinstance(inner, Mapping)
+    return inner.get("type") if is_option and isinstance(inner, Mapping) else described.get("type")
 
 
 def _shortened(value: Json) -> str:

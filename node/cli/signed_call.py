@@ -66,6 +66,14 @@ class Signing:
     url: str
 
 
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """An event of a call."""
+
+    name: str
+    fields: Mapping[str, Json]
+
+
 _OPTIONS = (
     click.option("--from", "from_uri", metavar="//NAME", help="A development key that signs."),
     click.option(
@@ -198,11 +206,18 @@ class Signer:
         """Return the account of an address or //NAME. Raises: NotAnAccount."""
         return account_given(text, self.client.token.ss58_prefix)
 
-    def send(self, call: Plain, *, moves: int = 0, told: Mapping[str, str] | None = None) -> None:
+    def send(
+        self,
+        call: Plain,
+        *,
+        moves: int = 0,
+        told: Mapping[str, str] | None = None,
+        tell: Callable[[Sequence[Happened]], Mapping[str, str]] = lambda _: {},
+    ) -> None:
         """Sign and submit a call, wait until it is final, and print what it did.
 
         ``moves`` is what it takes of the free balance beside the fee; ``told`` are facts for
-        people that stand above the receipt's.
+        people that stand above the receipt's, and ``tell`` makes some out of the call's events.
         Raises: NotEnough, CallFailed, NotIncluded, and as ``NodeClient``.
         """
         signing, client = self._signing, self.client
@@ -221,8 +236,9 @@ class Signer:
             return
         _, inclusion = follow_to_finality(self.output, client, extrinsic)
         document = self._document(extrinsic, inclusion)
+        facts = {**(told or {}), **tell(happened(inclusion))}
         self.output.result(
-            document, lambda: self.output.facts(self._facts(document, inclusion, told or {}))
+            document, lambda: self.output.facts(self._facts(document, inclusion, facts))
         )
         self._require_success(inclusion)
 
@@ -258,7 +274,7 @@ class Signer:
         self, document: JsonObject, inclusion: Inclusion, told: Mapping[str, str]
     ) -> Mapping[str, str]:
         amount = self.shown.amount
-        events = [self.shown.event_text(each) for each in self._events(inclusion)]
+        events = [self.shown.event_text(each) for each in read_list(inclusion.events, "the events")]
         return {
             **({} if inclusion.error else told),
             "call": self._call_text(document),
@@ -282,13 +298,11 @@ class Signer:
             raise CallFailed(
                 f"the call failed with {self._explained(inclusion.error)}: only the fee was paid"
             )
-        for event in self._events(inclusion):
-            item = read_object(event, "an event")
-            if item.get("name") == "utility.BatchInterrupted":
-                fields = read_object(item.get("fields"), "an event's fields")
-                error = read_text(fields.get("error"), "the error")
+        for event in happened(inclusion):
+            if event.name == "utility.BatchInterrupted":
+                error = read_text(event.fields.get("error"), "the error")
                 raise CallFailed(
-                    f"call {fields.get('index')} of the batch failed with "
+                    f"call {event.fields.get('index')} of the batch failed with "
                     f"{self._explained(error)}; those before it stand"
                 )
 
@@ -297,9 +311,17 @@ class Signer:
         docs = error_docs(self.client.metadata.document).get(error, "")
         return f"{error} ({docs.rstrip('.')})" if docs else error
 
-    @staticmethod
-    def _events(inclusion: Inclusion) -> Sequence[Json]:
-        return read_list(inclusion.events, "the events")
+
+def happened(inclusion: Inclusion) -> list[Happened]:
+    """Return what a call did, event by event. Raises: BadAnswer."""
+    events = [read_object(event, "an event") for event in read_list(inclusion.events, "events")]
+    return [
+        Happened(
+            read_text(event.get("name"), "an event's name"),
+            read_object(event.get("fields"), "an event's fields"),
+        )
+        for event in events
+    ]
 
 
 def error_docs(metadata: Json) -> dict[str, str]:
