@@ -25,7 +25,9 @@ OnTrouble = Callable[[LoopinError, float], None]
 """Told why the node cannot be followed now, and the seconds until the next try."""
 
 
-async def follow_heads(client: NodeClient, on_trouble: OnTrouble) -> AsyncGenerator[KnownHeader, None]:
+async def follow_heads(
+    client: NodeClient, on_trouble: OnTrouble
+) -> AsyncGenerator[KnownHeader, None]:
     """Yield the header of every new best block, for ever; ``client`` is this task's alone.
 
     Raises: BadAnswer, when what answers is no node of a chain.

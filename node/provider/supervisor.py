@@ -104,8 +104,8 @@ class Supervisor:
                     async for line in lines:
                         self._take(line)
             with trio.move_on_after(STOP_SECONDS):
-                return await process.wait()
-            return NONSENSE
+                await process.wait()
+            return NONSENSE if process.returncode is None else process.returncode
         finally:
             self.is_running, self.status = False, {}
             with trio.CancelScope(shield=True):

@@ -90,8 +90,8 @@ class WorkerProcess:
                 await self._listen(process.stdout)
                 nursery.cancel_scope.cancel()
             with trio.move_on_after(STOP_SECONDS):
-                return await process.wait()
-            return NONSENSE
+                await process.wait()
+            return NONSENSE if process.returncode is None else process.returncode
         finally:
             if process.returncode is None:
                 process.kill()
