@@ -186,14 +186,11 @@ class Standings:
         self, held_for: Callable[[AccountId, str], Balance]
     ) -> Iterator[tuple[str, bool]]:
         """Yield what always holds between blocks, by name, and whether it does."""
-        now, held, reserved = self._context.block.epoch, dict[AccountId, int](), 0
+        held, reserved = dict[AccountId, int](), 0
+        everybody = self._everybody()
         for class_id in self._storage.class_ids.get():
             resource, tally = self.resource(class_id), self.tally(class_id)
-            providers = {
-                account: provider.rolled(now)
-                for (each, account), provider in self._storage.providers.items()
-                if each == class_id and provider is not None
-            }
+            providers = everybody.get(class_id, {})
             placed = sorted((p.slot, account) for account, p in providers.items() if p.units)
             slots = [(slot, self._storage.places[class_id, slot]) for slot in range(tally.places)]
             yield "places_have_no_gaps", placed == slots
@@ -209,6 +206,15 @@ class Standings:
         for account, amount in held.items():
             yield "bonds_are_held", held_for(account, HOLD) == amount
         yield "responses_have_room", reserved == self._storage.reserved.get()
+
+    def _everybody(self) -> dict[int, dict[AccountId, Provider]]:
+        """Return all providers by class, as of the present epoch."""
+        found: dict[int, dict[AccountId, Provider]] = {}
+        for (class_id, account), provider in self._storage.providers.items():
+            assert provider is not None, "an absent record is not stored"
+            rolled = provider.rolled(self._context.block.epoch)
+            found.setdefault(class_id, {})[account] = rolled
+        return found
 
     def _leave_place(self, resource: ResourceClass, slot: int) -> None:
         """Give a place back; the last one's holder moves into it."""
