@@ -26,6 +26,20 @@ from runtime.pocps.classes import CLASSES_MAX, RESOURCE_CLASS, response_weight
 from runtime.pocps.ladder import FAULTS
 from runtime.pocps.provider import PROVIDER
 from runtime.pocps.records import PENALTY
+from runtime.pools.records import LEASES_OF_MAX, POOLS_MAX
+from runtime.pools.views import (
+    HISTORY_VIEW,
+    LEASE_VIEW,
+    MEMBER_VIEW,
+    POOL_VIEW,
+    QUOTE_VIEW,
+    view_history,
+    view_lease,
+    view_member,
+    view_pool,
+    view_pools,
+    view_quote,
+)
 from runtime.runtime import Runtime
 from runtime.staking.ledger import BACKING
 
@@ -173,5 +187,54 @@ QUERIES: Mapping[str, Query] = {
         listing(pair(U64, U64), DISPUTES_MAX),
         lambda runtime, _: runtime.jobs.waiting.get(),
         "Deadline and number of each open dispute, the next deadline first.",
+    ),
+    "pools.list": Query(
+        tuple_of(),
+        listing(POOL_VIEW, POOLS_MAX),
+        lambda runtime, _: view_pools(runtime.pools),
+        "All pools, each with its price, its use and its books.",
+    ),
+    "pools.pool": Query(
+        U32,
+        POOL_VIEW,
+        lambda runtime, pool_id: view_pool(runtime.pools, pool_id),
+        "One pool.",
+    ),
+    "pools.quote": Query(
+        tuple_of(U32, U64, U32, U32),
+        QUOTE_VIEW,
+        lambda runtime, wanted: view_quote(runtime.pools, *wanted),
+        "What a lease of so many units of a pool, for so many blocks, costs now, and at most if "
+        "only the base price moves within a number of blocks.",
+    ),
+    "pools.lease": Query(
+        U64,
+        LEASE_VIEW,
+        lambda runtime, lease_id: view_lease(runtime.pools, lease_id),
+        "A lease that runs, and what ending it now would refund.",
+    ),
+    "pools.leases_of": Query(
+        ACCOUNT,
+        listing(U64, LEASES_OF_MAX),
+        lambda runtime, client: runtime.pools.leases_of[client],
+        "The leases of a client that run.",
+    ),
+    "pools.member": Query(
+        tuple_of(U32, ACCOUNT),
+        MEMBER_VIEW,
+        lambda runtime, of: view_member(runtime.pools, *of),
+        "What a provider has in a pool: units, leases, and what it may claim.",
+    ),
+    "pools.supplies": Query(
+        tuple_of(U32, ACCOUNT),
+        optional(U32),
+        lambda runtime, of: runtime.pools.engaged[of],
+        "The pool that an account's units of a class supply.",
+    ),
+    "pools.history": Query(
+        tuple_of(U32, U32),
+        HISTORY_VIEW,
+        lambda runtime, wanted: view_history(runtime.pools, *wanted),
+        "The last so many price periods of a pool, the oldest first.",
     ),
 }

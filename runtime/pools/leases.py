@@ -26,7 +26,9 @@ from runtime.pools.pricing import (
 from runtime.pools.records import Lease, Order, Pool, PoolState, Share
 from runtime.pools.settlement import (
     REWARD_Q64,
+    Ending,
     Payout,
+    Stream,
     end_early,
     extension_cost,
     sale_max,
@@ -123,23 +125,34 @@ class Leases:
 
     def terminate(self, lease_id: int) -> None:
         """End a lease before its time, with the refund that the pool's terms allow."""
+        lease, refunded = self._stop(self.desk.lease(lease_id)), 0
+        for share, ending in self.endings(lease):
+            self._pay(lease.pool_id, share.provider, ending.payout)
+            self._share(lease.pool_id, ending.payout.to_pool << REWARD_Q64)
+            refunded += ending.refund
+        self.desk.refund(lease.pool_id, lease.client, Balance(refunded))
+        self._close(lease_id, lease, Balance(refunded), "client")
+
+    def endings(self, lease: Lease) -> list[tuple[Share, Ending]]:
+        """Return how each share of a lease is divided if its client ends it in this block.
+
+        Raises: QuoteOverflow.
+        """
         desk, now = self.desk, self.desk.height
-        lease = self._stop(desk.lease(lease_id))
         pool, left = desk.pool(lease.pool_id), lease.left(now)
+        if not left:
+            return []
         terms = desk.terms(pool)
-        terms = replace(terms, rent_min=Blocks(max(0, lease.rent_until - now)))
+        short = replace(terms, rent_min=Blocks(max(0, lease.rent_until - now)))
         market = desk.state(lease.pool_id).market
         worth = value_of_top(pool.rule.curve, market, lease.units, left)
         values = split(worth, [share.units for share in lease.shares])
-        refunded = 0
+        found = []
         for share, value in zip(lease.shares, values, strict=True):
-            if left:
-                ending = end_early(terms, lease.stream(terms, share), Blocks(0), value=value)
-                self._pay(lease.pool_id, share.provider, ending.payout)
-                self._share(lease.pool_id, ending.payout.to_pool << REWARD_Q64)
-                refunded += ending.refund
-        desk.refund(lease.pool_id, lease.client, Balance(refunded))
-        self._close(lease_id, lease, Balance(refunded), "client")
+            rest = lease.stream(terms, share).advanced(Blocks(now - lease.since))[0].remaining
+            stream = Stream.opened(terms, rest, left)
+            found.append((share, end_early(short, stream, Blocks(0), value=value)))
+        return found
 
     def settle(self, lease_id: int) -> None:
         """Pay what has streamed since a lease was last settled."""

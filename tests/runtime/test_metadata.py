@@ -396,6 +396,10 @@ def test_the_metadata_follows_the_rules_version() -> None:
     assert describe_runtime(config)["spec_version"] == 7
 
 
+NEED_A_TRADE = {"pools.quote", "pools.lease", "pools.member"}
+"""Asked in ``tests/runtime/pools/test_views.py``, of a chain on which somebody trades."""
+
+
 def test_a_wallet_asks_every_query(wallet: Wallet) -> None:
     chain = SmallChain()
     assert chain.call(ALICE, "pocps.register", 1, 10).error == ""
@@ -411,6 +415,8 @@ def test_a_wallet_asks_every_query(wallet: Wallet) -> None:
             else examples.get(kind["type"])
         )
         wallet.check(kind, argument)
+        if name in NEED_A_TRADE:
+            continue
 
         answer = msgpack.unpackb(QUERIES[name].run(runtime, pack(argument)))
 

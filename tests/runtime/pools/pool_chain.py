@@ -188,7 +188,8 @@ class PoolChain:
 
     def found(self, name: str) -> list[list[Any]]:
         """Return the fields of the present block's events of a name, so far."""
-        return [event[1:] for event in self.runtime.context.events if event[0] == f"pools.{name}"]
+        plain = [list(event) for event in self.runtime.context.events if isinstance(event, list)]
+        return [event[1:] for event in plain if event[0] == f"pools.{name}"]
 
     def acquire(
         self, client: AccountId, units: int, duration: int = HOUR, pool_id: int = CPU

@@ -18,8 +18,6 @@ from runtime.pools.settlement import extension_cost, sale_max
 from tests.runtime.pools.pool_chain import (
     CLIENTS,
     CPU,
-    DAVE,
-    EVE,
     HOUR,
     KEY,
     PROVIDERS,
@@ -27,6 +25,7 @@ from tests.runtime.pools.pool_chain import (
     STORAGE,
     PoolChain,
 )
+from tests.runtime.small_chain import DAVE, EVE
 
 STEPS = 40
 EXAMPLES = {"nightly": 1_500, "ci": 40}.get(settings.get_current_profile_name(), 8)
