@@ -17,8 +17,8 @@ from node.cli.job_files import load_network, load_rows, pack, read_file, save_ro
 from node.cli.lease_options import Leaseholder, lease_options
 from node.cli.output import Output, json_option, pass_output
 from node.client.node_client import NodeClient, hex_of
-from node.lease.chain import JobChain
-from node.lease.challenger import Challenger, Verdict
+from node.lease.chain import JobChain, Verdict
+from node.lease.challenger import Challenger
 from node.lease.client import JobOutcome, find_wrong_row
 from node.lease.messages import Exited
 from node.lease.session import Place, connected, run_job, sample

@@ -7,12 +7,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
-from node.client.answers import read_bytes
+from node.client.answers import (
+    read_amount,
+    read_bytes,
+    read_integer,
+    read_list,
+    read_object,
+    read_text,
+)
 from node.client.errors import BadAnswer
 from node.client.node_client import NodeClient, hex_of
+from node.rpc.json_types import Json
 from primitives.codec import ACCOUNT, U64, Codec, blob, listing, optional, pair
 from primitives.errors import DecodeError
-from primitives.types import AccountId, Digest, Height, StorageKey
+from primitives.types import AccountId, Balance, Digest, Height, StorageKey
+from runtime.jobs.module import LOST_BY_PROOF, LOST_BY_SILENCE
 from runtime.jobs.network import WIDTH_MAX
 from runtime.jobs.records import DISPUTE, DISPUTES_MAX, SERVICE, Dispute, Service
 from runtime.pools.records import LEASE, Lease
@@ -32,6 +41,18 @@ class Rules:
     def retention_blocks(self) -> int:
         """How long after it was done a job may have to be defended."""
         return self.dispute_blocks + 6 * (self.answer_blocks + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a dispute ended."""
+
+    number: int
+    height: Height
+    is_won: bool
+    reason: str
+    taken: Balance
+    """What the loser lost."""
 
 
 class JobChain:
@@ -85,6 +106,19 @@ class JobChain:
             if dispute is not None and dispute.mover == provider == dispute.provider
         }
 
+    def find_verdict(self, number: int, height: Height) -> tuple[Verdict | None, Height]:
+        """Return the verdict if a block from ``height`` on holds it, and where to look next."""
+        client, best = self.client, self.height()
+        while height <= best:
+            block = client.hash_at(height)
+            receipts = None if block is None else client.find_receipts(block)
+            for receipt in receipts or ():
+                verdict = _verdict_in(receipt.get("events"), number, height)
+                if verdict is not None:
+                    return verdict, height
+            height = Height(height + 1)
+        return None, height
+
     def _storage(self, key: bytes, codec: Codec[T], at: Digest | None = None) -> T | None:
         value = self.client.storage(StorageKey(key), at)
         try:
@@ -99,3 +133,17 @@ class JobChain:
             return query.answer.decode(read_bytes(answer, name))
         except DecodeError as error:
             raise BadAnswer(f"the answer to {name} is not what this version knows") from error
+
+
+def _verdict_in(events: Json, number: int, height: Height) -> Verdict | None:
+    for item in read_list(events, "a receipt's events"):
+        event = read_object(item, "an event")
+        if event.get("name") != "jobs.DisputeSettled":
+            continue
+        fields = read_object(event.get("fields"), "an event's fields")
+        if read_integer(fields.get("disputeId"), "disputeId") == number:
+            reason = read_text(fields.get("reason"), "reason")
+            taken = read_amount(fields.get("taken"), "taken")
+            is_won = reason in (LOST_BY_PROOF, LOST_BY_SILENCE)
+            return Verdict(number, height, is_won, reason, taken)
+    return None

@@ -29,9 +29,9 @@ DURATION = 3 * LENGTH + 1
 class JobChain(ProofChain):
     """A client with a lease of all that one provider has proven."""
 
-    def __init__(self) -> None:
+    def __init__(self, answer_blocks: int = JOBS.answer_blocks) -> None:
         pocps = replace(POCPS, providers=genesis_providers(PROVIDER, OTHER))
-        super().__init__(pocps, jobs=JOBS)
+        super().__init__(pocps, jobs=replace(JOBS, answer_blocks=answer_blocks))
         self.prove(PROVIDER, OTHER)
         self.next_epoch()
         self.do(PROVIDER, "pools.join", 0)
