@@ -1,11 +1,13 @@
 """A staking chain beside which every token that was made or burned is written down."""
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from primitives.types import AccountId
-from tests.runtime.small_chain import ALICE, BOB, CHARLIE, DAVE, EVE, SPEC, extrinsic
+from runtime.executive import InherentFailed
+from tests.runtime.small_chain import ALICE, BOB, CHARLIE, DAVE, EVE, SPEC, extrinsic, inherent
 from tests.runtime.staking_chain import (
     BOND_MIN,
     NOMINATION_MIN,
@@ -43,9 +45,15 @@ class AccountedChain:
     def issuance(self) -> int:
         return self.chain.runtime.balances.total_issuance.get()
 
-    def block(self, *wanted: Wanted) -> None:
-        """Make a block, and write down what its events say was made and burned."""
+    def block(self, *wanted: Wanted, seen: bytes | None = None) -> None:
+        """Make a block, and write down what its events say was made and burned.
+
+        Evidence that its author has ``seen`` goes in if it still punishes somebody.
+        """
         execution = self.chain.start()
+        if seen is not None:
+            with suppress(InherentFailed):
+                execution.apply(inherent(["offences.report_by_author", seen]))
         for signer, call in wanted:
             nonce = execution.runtime.system.nonces[signer]
             execution.apply(extrinsic(signer, call, nonce))
@@ -76,7 +84,8 @@ class AccountedChain:
 
     def check_tokens(self) -> None:
         """Total issuance = free + held = what was there + made - burned; all holds are stake."""
-        balances = self.chain.runtime.balances
+        balances, rewards = self.chain.runtime.balances, self.chain.runtime.rewards
+        assert self.issuance() <= rewards.endowed.get() + rewards.config.pot
         free, held = sum(balances.free.values()), sum(balances.held.values())
         assert self.issuance() == free + held == self.expected
         ledgers = self.chain.runtime.staking.ledgers.values()

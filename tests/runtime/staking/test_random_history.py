@@ -66,6 +66,11 @@ class StakingHistory(RuleBasedStateMachine):
     def somebody_equivocates(self, reporter: AccountId, age: int, place: int) -> None:
         self.life.block(self.life.equivocation(reporter, age=age, place=place))
 
+    @rule(age=st.integers(0, UNBONDING + 1), place=st.integers(0, 2))
+    def an_author_has_seen_somebody_equivocate(self, age: int, place: int) -> None:
+        _, call = self.life.equivocation(EVE, age=age, place=place)
+        self.life.block(seen=call[1])
+
     @rule(who=people)
     def somebody_registers_keys(self, who: AccountId) -> None:
         self.life.block((who, keys_call(who, NAMES[who])))
@@ -112,7 +117,11 @@ class DrawnLife:
         kind = self.random.random()
         if kind < 0.03:
             who, age = self.random.choice(PEOPLE), self.random.randrange(UNBONDING + 2)
-            self.life.block(self.life.equivocation(who, age=age, place=self.random.randrange(3)))
+            reporter, call = self.life.equivocation(who, age=age, place=self.random.randrange(3))
+            if self.random.random() < 0.5:
+                self.life.block(seen=call[1])
+            else:
+                self.life.block((reporter, call))
         elif kind < 0.15:
             self.life.block()
         else:
