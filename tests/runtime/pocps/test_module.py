@@ -278,7 +278,7 @@ def test_only_the_governor_adds_classes() -> None:
         # A verification heavier than a block's share, and a response longer than an extrinsic.
         {
             "forward_pass": replace(
-                CPU_TERMS, width=16384, depth=2, rows_per_unit=32, rows_per_leaf=32
+                CPU_TERMS, width=16384, depth=2, rows_per_unit=6, rows_per_leaf=6
             )
         },
         {"samples": 256, "units_max": 4_000_000},
@@ -509,6 +509,7 @@ def test_everything_may_be_asked() -> None:
 
     assert ask("pocps.classes", ()) == (CPU, STORE)
     assert ask("pocps.challenge", (1, 1)) == runtime.pocps.challenge(1, Epoch(1))
+    assert ask("pocps.windows", ()) == (LENGTH, COMMIT, SAMPLE, RESPOND)
     assert ask("pocps.response_weight", 1) == response_weight(CPU)
     assert ask("pocps.provider", (1, ALICE)).live == 4
     assert ask("pocps.provider", (1, NOBODY)) is None
