@@ -35,9 +35,12 @@ _ACCOUNT = "node.cli.provider_account"
     cls=LazyGroup,
     lazy={
         name: f"{_ACCOUNT}:{name}"
-        for name in ("classes", "join", "leave", "maintenance", "status", "withdraw")
+        for name in ("classes", "join", "leave", "maintenance", "withdraw")
     }
-    | {"serve": "node.cli.provider_serve:serve"},
+    | {
+        "serve": "node.cli.provider_serve:serve",
+        "status": "node.cli.provider_status:status",
+    },
 )
 def provider() -> None:
     """Stake computing power or storage, and prove it in every epoch."""

@@ -1,36 +1,24 @@
-"""``loopin provider join``, ``status``, ``maintenance``, ``leave``: an account's part in PoCPS."""
+"""``loopin provider join``, ``maintenance``, ``leave``, ``withdraw``: units and their bond."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import click
 
 from node.cli.amounts import format_amount
 from node.cli.connection import connect, url_option
-from node.cli.keys_given import account_given
 from node.cli.output import Output, json_option, pass_output
+from node.cli.provider_status import leaving_lines
 from node.cli.signed_call import Signer, Signing, opened, signing_options
-from node.client.answers import read_amount, read_integer, read_list, read_object, read_text
+from node.client.answers import read_amount, read_integer, read_object
 from node.client.node_client import NodeClient
+from node.client.pocps import ProviderClass, list_classes, list_standings
 from node.rpc.json_types import Json
 from primitives.errors import ConfigError, LoopinError
-from primitives.ss58 import encode_address
 from primitives.types import Balance
 
 DEVICE = 1000
 """Units of one reference device."""
-FAULTS_SHOWN = 5
 _CLASS_ID = click.IntRange(0, 2**32 - 1)
-_STEPS = {
-    "nothing": "owes nothing in this epoch",
-    "commit": "has to commit now",
-    "wait": "has committed, and waits for the draw",
-    "respond": "has to respond now",
-    "proven": "proven for this epoch",
-    "jailed": "in jail",
-    "late": "too late for this epoch",
-}
-
 class_option = click.option(
     "--class", "class_id", type=_CLASS_ID, required=True, help="See: loopin provider classes."
 )
@@ -55,7 +43,7 @@ class NotAllowed(LoopinError):
 def classes(output: Output, *, url: str) -> None:
     """List the kinds of resources that can be proven, with bond and places."""
     with connect(url) as client:
-        entries = _classes(client)
+        entries = list_classes(client)
         token = client.token
     columns = (
         "class", "name", "kind", "units", f"bond ({token.symbol}/1000 units)", "providers", "live",
@@ -147,7 +135,7 @@ def withdraw(output: Output, *, class_id: int, signing: Signing) -> None:
         standing = _require_standing(signer, class_id)
         free = read_amount(standing.get("withdrawable"), "the bond")
         if not free:
-            leaving = _leaving(standing, signer.shown.amount)
+            leaving = leaving_lines(standing, signer.shown.amount)
             raise NothingThere(f"no bond is free: {', '.join(leaving) or 'none is leaving'}")
         told = {"withdrawn": signer.shown.amount(free)}
         signer.send(["pocps.withdraw", class_id], told=told)
@@ -160,7 +148,13 @@ def withdraw(output: Output, *, class_id: int, signing: Signing) -> None:
 @click.option(
     "--first", type=click.IntRange(min=1), help="First epoch of absence; by default the next one."
 )
-@click.option("--epochs", type=click.IntRange(1, 2**32 - 1), default=1, show_default=True)
+@click.option(
+    "--epochs",
+    type=click.IntRange(1, 2**32 - 1),
+    default=1,
+    show_default=True,
+    help="How many of them.",
+)
 @signing_options
 @pass_output
 def maintenance(
@@ -181,109 +175,19 @@ def maintenance(
         )
 
 
-@click.command(epilog="Example: loopin provider status //Bob")
-@click.argument("who", metavar="ACCOUNT")
-@url_option
-@json_option
-@pass_output
-def status(output: Output, *, who: str, url: str) -> None:
-    """Show what an ACCOUNT has staked and proven, what it owes now, and what a fault would cost."""
-    with connect(url) as client:
-        address = encode_address(
-            account_given(who, client.token.ss58_prefix), client.token.ss58_prefix
-        )
-        names = {entry.class_id: entry.name for entry in _classes(client)}
-        reports = [
-            _Report.ask(client, address, names, each) for each in _standings(client, address)
-        ]
-        facts = [report.facts() for report in reports]
-    documents: list[Json] = [report.document() for report in reports]
-
-    def show() -> None:
-        if not facts:
-            output.text(f"{address} provides nothing: loopin provider join")
-        for number, each in enumerate(facts):
-            output.text("" if number else f"provider {address}\n")
-            output.facts(each)
-
-    output.result({"address": address, "classes": documents}, show)
-
-
-@dataclass(frozen=True, slots=True)
-class _Class:
-    answer: Mapping[str, Json]
-    class_id: int
-    name: str
-    kind: str
-    units_min: int
-    units_max: int
-    bond_per_unit: Balance
-    providers: int
-    providers_max: int
-    live_units: int
-
-
-def _classes(client: NodeClient) -> list[_Class]:
-    found = []
-    for entry in read_list(client.call("pocps_classes"), "the classes"):
-        item = read_object(entry, "a class")
-        number = {
-            name: read_integer(item.get(name), name)
-            for name in (
-                "classId",
-                "unitsMin",
-                "unitsMax",
-                "providers",
-                "providersMax",
-                "liveUnits",
-            )
-        }
-        found.append(
-            _Class(
-                answer=item,
-                class_id=number["classId"],
-                name=read_text(item.get("name"), "a class's name"),
-                kind=read_text(item.get("kind"), "a class's kind"),
-                units_min=number["unitsMin"],
-                units_max=number["unitsMax"],
-                bond_per_unit=read_amount(item.get("bondPerUnit"), "the bond"),
-                providers=number["providers"],
-                providers_max=number["providersMax"],
-                live_units=number["liveUnits"],
-            )
-        )
-    return found
-
-
-def _find_class(client: NodeClient, class_id: int) -> _Class:
-    known = {entry.class_id: entry for entry in _classes(client)}
+def _find_class(client: NodeClient, class_id: int) -> ProviderClass:
+    known = {entry.class_id: entry for entry in list_classes(client)}
     if class_id not in known:
         listed = ", ".join(f"{each.class_id} {each.name}" for each in known.values())
         raise NoSuchClass(f"this chain has no class {class_id}; it has {listed}")
     return known[class_id]
 
 
-def _leaving(standing: Mapping[str, Json], amount: Callable[[int], str]) -> list[str]:
-    """Return what is leaving of a bond, and from when on it may be withdrawn."""
-    chunks = read_list(standing.get("leaving"), "what is leaving")
-    items = [read_object(chunk, "a chunk") for chunk in chunks]
-    return [
-        f"{amount(read_amount(item.get('amount'), 'a chunk'))} from epoch "
-        f"{read_integer(item.get('withdrawableFrom'), 'an epoch')} on"
-        for item in items
-    ]
-
-
-def _standings(client: NodeClient, address: str) -> list[Mapping[str, Json]]:
-    answer = read_list(client.call("pocps_provider", address), "the classes")
-    return [read_object(entry, "a standing") for entry in answer]
-
-
-def _require_allowed(signer: Signer, known: _Class, units: int) -> None:
+def _require_allowed(signer: Signer, known: ProviderClass, units: int) -> None:
     """Refuse units that the class does not let one provider have. Raises: NotAllowed."""
     whole = units + sum(
         read_integer(each.get("units"), "the units")
-        for each in _standings(signer.client, signer.address)
+        for each in list_standings(signer.client, signer.address)
         if each.get("classId") == known.class_id
     )
     if not known.units_min <= whole <= known.units_max:
@@ -295,93 +199,7 @@ def _require_allowed(signer: Signer, known: _Class, units: int) -> None:
 
 def _require_standing(signer: Signer, class_id: int) -> Mapping[str, Json]:
     _find_class(signer.client, class_id)
-    for standing in _standings(signer.client, signer.address):
+    for standing in list_standings(signer.client, signer.address):
         if standing.get("classId") == class_id:
             return standing
     raise NothingThere(f"{signer.address} provides nothing in class {class_id}")
-
-
-@dataclass(frozen=True, slots=True)
-class _Report:
-    """All that is shown of one account in one class."""
-
-    name: str
-    standing: Mapping[str, Json]
-    penalty: Mapping[str, Json]
-    faults: list[Mapping[str, Json]]
-    decimals: int
-    symbol: str
-
-    @classmethod
-    def ask(
-        cls,
-        client: NodeClient,
-        address: str,
-        names: Mapping[int, str],
-        standing: Mapping[str, Json],
-    ) -> "_Report":
-        class_id = read_integer(standing.get("classId"), "a class")
-        penalty = client.call("pocps_estimatePenalty", address, class_id)
-        faults = read_list(client.call("pocps_faults", address, class_id), "the faults")
-        return cls(
-            names.get(class_id, ""),
-            standing,
-            read_object(penalty, "the penalty"),
-            [read_object(fault, "a fault") for fault in faults],
-            client.token.decimals,
-            client.token.symbol,
-        )
-
-    def document(self) -> Json:
-        """Return what the node said, for machines."""
-        faults: list[Json] = [dict(fault) for fault in self.faults]
-        return {**self.standing, "penalty": dict(self.penalty), "faults": faults}
-
-    def facts(self) -> Mapping[str, str]:
-        """Return what people want to know."""
-        units, live, proven, leased = (
-            self._number(name) for name in ("units", "live", "proven", "leased")
-        )
-        engaged = ", in a pool" if self.standing.get("isEngaged") is True else ""
-        step = read_text(self.standing.get("step"), "the step")
-        jailed = self.standing.get("jailedUntil")
-        until = f" until epoch {jailed}" if jailed is not None else ""
-        bond = read_amount(self.standing.get("bond"), "the bond")
-        facts = {
-            "class": f"{self._number('classId')} {self.name}",
-            "units": f"{units}: {live} live, {proven} proven for the next epoch, "
-            f"{leased} leased{engaged}",
-            "now": f"epoch {self._number('epoch')}: {_STEPS.get(step, step)}{until}",
-            "bond": self._amount(bond),
-        }
-        leaving = _leaving(self.standing, self._amount)
-        if leaving:
-            facts["leaving"] = "\n".join(leaving)
-        spell = self.standing.get("maintenance")
-        if spell is not None:
-            item = read_object(spell, "the maintenance")
-            facts["absent"] = f"from epoch {item.get('first')} to before epoch {item.get('end')}"
-        if units:
-            facts["next miss"] = self._cost("missed")
-            facts["wrong proof"] = self._cost("invalid")
-        if self.faults:
-            facts["faults"] = "\n".join(self._fault(each) for each in self.faults[:FAULTS_SHOWN])
-        return facts
-
-    def _cost(self, kind: str) -> str:
-        cost = read_object(self.penalty.get(kind), "a cost")
-        text = f"costs {self._amount(read_amount(cost.get('slashed'), 'a slash'))}"
-        text += ", jail" if cost.get("jails") is True else ""
-        text += ", the place in the class" if cost.get("removes") is True else ""
-        return f"{text} (step {cost.get('step')})"
-
-    def _fault(self, fault: Mapping[str, Json]) -> str:
-        slashed = self._amount(read_amount(fault.get("slashed"), "a slash"))
-        reason = read_text(fault.get("reason"), "a reason")
-        return f"epoch {fault.get('epoch')}: {reason}, cost {slashed} (step {fault.get('step')})"
-
-    def _number(self, name: str) -> int:
-        return read_integer(self.standing.get(name), name)
-
-    def _amount(self, units: int) -> str:
-        return f"{format_amount(units, self.decimals)} {self.symbol}"

@@ -180,6 +180,16 @@ def test_a_provider_claims_what_its_leases_have_streamed(url: str) -> None:
     assert int(claimed["amount"]) > 0
 
 
+def test_a_provider_sees_its_pool_in_its_status(url: str) -> None:
+    status = invoke("provider", "status", "//Charlie", "--url", url)
+    found = invoke("provider", "status", "//Charlie", "--url", url, "--json").json
+
+    assert "loopin pool claim" in status.out
+    (standing,) = found["classes"]
+    assert standing["pool"]["poolId"] == STORAGE
+    assert standing["isEngaged"] is True
+
+
 def test_a_provider_leaves_through_the_queue_and_may_stay_after_all(url: str) -> None:
     done(url, "leave", CPU, "--all", "--from", "//Bob")
     refused = pool(url, "leave", CPU, "--units", UNITS + 1, "--from", "//Bob")
