@@ -97,7 +97,10 @@ class JobStore:
         file = self._job(commitment.lease_id, commitment.inputs, commitment.outputs)
         file.parent.mkdir(exist_ok=True)
         job = {"network": network.hex(), "inputs": inputs.hex(), "made_at": commitment.made_at}
-        file.write_text(json.dumps(job), "utf-8")
+        # Whoever looks for the job sees all of it or nothing.
+        new = file.with_suffix(".new")
+        new.write_text(json.dumps(job), "utf-8")
+        new.rename(file)
 
     def find_job(self, lease_id: int, inputs: Digest, outputs: Digest) -> StoredJob | None:
         """Return the job with these roots."""

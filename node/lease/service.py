@@ -186,6 +186,7 @@ class LeaseService:
         match request:
             case Knock(lease_id):
                 await self._live(lease_id)
+                self._require_connected(peer)
                 nonce = os.urandom(NONCE_BYTES)
                 self._nonces[peer] = lease_id, nonce
                 return Challenge(self._book.provider, nonce)
@@ -204,15 +205,22 @@ class LeaseService:
         if lease_id != request.lease_id:
             raise NoAccess("knock first")
         lease = await self._live(lease_id)
-        assert self._network is not None, "attached before it runs"
+        network = self._require_connected(peer)
         message = access_message(
-            self._book.genesis, lease_id, nonce, client=peer, server=self._network.peer
+            self._book.genesis, lease_id, nonce, client=peer, server=network.peer
         )
         if not is_valid_signature(lease.key, message, request.signature):
             raise NoAccess("this is not the lease's key")
         self._granted.setdefault(peer, set()).add(lease_id)
         log.info("event=lease_opened lease=%d peer=%s", lease_id, peer)
         return Granted(tuple(sorted(self._config.commands)))
+
+    def _require_connected(self, peer: PeerId) -> NetworkApi:
+        """Refuse to remember anything of a peer that has gone while its lease was looked up."""
+        assert self._network is not None, "attached before it runs"
+        if peer not in self._network.connected():
+            raise NoAccess("the connection is gone")
+        return self._network
 
     async def _live(self, lease_id: int) -> LiveLease:
         lease = await self._book.find(lease_id)
@@ -327,8 +335,9 @@ class LeaseService:
         """Drop what nobody can ask about any more."""
         height = await self._book.height()
         live = {each for each in self.store.leases() if await self._book.find(each) is not None}
+        forget = partial(self.store.forget, height, blocks=self._config.retention_blocks, live=live)
         async with self._store_turn:
-            self.store.forget(height, blocks=self._config.retention_blocks, live=live)
+            await trio.to_thread.run_sync(forget)
 
 
 @asynccontextmanager

@@ -106,7 +106,7 @@ _SETTLE_WEIGHT = 400_000
 
 
 def _row_weight(_: int, row: bytes) -> Weight:
-    return Weight(40_000 + 4 * len(row))
+    return Weight(250_000 + 4 * len(row))
 
 
 class Jobs(Module):
@@ -131,7 +131,7 @@ class Jobs(Module):
         super().__init__(context)
         self.config, self.around = config, around
 
-    @call(0, weight=Weight(60_000))
+    @call(0, weight=Weight(100_000))
     def announce(self, signer: Signer, key: Key, addresses: Addresses) -> None:
         """Tell clients where the signer serves its leases, and which key signs its results.
 
@@ -155,7 +155,7 @@ class Jobs(Module):
         self.services[signer] = replace(service, keys=keys, addresses=addresses)
         self.emit(ServiceAnnounced(signer, key, addresses))
 
-    @call(1, weight=Weight(60_000))
+    @call(1, weight=Weight(100_000))
     def retire(self, signer: Signer) -> None:
         """Serve no longer; once nothing can be disputed any more, call again for the deposit.
 
@@ -176,7 +176,7 @@ class Jobs(Module):
         self.around.tokens.release(signer, SERVICE_HOLD, service.deposit)
         self.emit(ServiceForgotten(signer))
 
-    @call(2, weight=Weight(250_000 + _SETTLE_WEIGHT))
+    @call(2, weight=Weight(400_000 + _SETTLE_WEIGHT))
     def dispute(
         self,
         signer: Signer,
@@ -214,7 +214,7 @@ class Jobs(Module):
             DisputeOpened(number, commitment.lease_id, signer, commitment.provider, row, deadline)
         )
 
-    @call(3, weight=Weight(250_000))
+    @call(3, weight=Weight(400_000))
     def answer(
         self,
         signer: Signer,
@@ -233,7 +233,7 @@ class Jobs(Module):
         dispute = replace(dispute, phase=Phase.LAYER, digests=digests)
         self.emit(TranscriptGiven(dispute_id, self._wait(dispute_id, dispute)))
 
-    @call(4, weight=Weight(60_000))
+    @call(4, weight=Weight(250_000))
     def choose_layer(self, signer: Signer, dispute_id: Identifier, layer: Index) -> None:
         """Name the first layer, from 0, after which the provider's digest is wrong; by the client.
 
@@ -259,7 +259,7 @@ class Jobs(Module):
         deadline = self._wait(dispute_id, replace(dispute, phase=Phase.PROOF))
         self.emit(RowRevealed(dispute_id, deadline))
 
-    @call(6, weight=Weight(300_000 + _SETTLE_WEIGHT))
+    @call(6, weight=Weight(500_000 + _SETTLE_WEIGHT))
     def prove(
         self,
         signer: Signer,
