@@ -28,6 +28,8 @@ from primitives.types import Epoch, Height, Millis, PublicKey, View
 
 ANSWER_WAIT = Millis(1000)
 """After a quorum was heard: for the certificates that they hold and we asked for."""
+SYNC_PATIENCE = Millis(10_000)
+"""How long a node waits for final blocks of which none comes: a liar may claim to have some."""
 LOOK_SECONDS = 0.1
 """How often a silent node looks whether it may speak."""
 ASK_SECONDS = 1.0
@@ -89,6 +91,8 @@ class Silence:
         self._knows_its_words = knows_its_words
         self._roll: RollCall | None = None
         self._complete_since: float | None = None
+        self._height = Height(0)
+        self._grown_at = trio.current_time()
         self._own: tuple[PublicKey, int] | None = None
         self._voting_elsewhere: PublicKey | None = None
 
@@ -150,7 +154,7 @@ class Silence:
         is_placed = self._knows_its_words or self._has_been_answered(now)
         if now < self._until:
             return Reason.LISTENING
-        if self._surroundings.is_behind():
+        if self._surroundings.is_behind() and self._is_growing(now):
             return Reason.SYNCING
         return None if is_placed else Reason.NO_JOURNAL
 
@@ -167,6 +171,12 @@ class Silence:
     def _is_beginning(self) -> bool:
         """Whether nothing is final here, so that all may be silent and wait for each other."""
         return self._surroundings.final_height() == 0
+
+    def _is_growing(self, now: float) -> bool:
+        height = self._surroundings.final_height()
+        if height != self._height:
+            self._height, self._grown_at = height, now
+        return now < self._grown_at + SYNC_PATIENCE / MILLIS
 
     def _has_been_answered(self, now: float) -> bool:
         if self._roll is None or not self._roll.is_complete(is_beginning=self._is_beginning):

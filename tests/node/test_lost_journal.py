@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 
 import pytest
 import trio
@@ -34,6 +35,11 @@ async def lose_disk(town: Town, folder: Path, name: str) -> tuple[Record, ...]:
 
 def words(records: Sequence[Record]) -> list[Signed]:
     return [record for record in records if not isinstance(record, Certificate | Floor)]
+
+
+async def spoken(town: Town, journal: Path) -> None:
+    """Wait until a validator has said something."""
+    await town.wait(lambda: words(records_of(journal)) != [])
 
 
 async def test_alone_it_says_nothing(tmp_path: Path, clock: trio.testing.MockClock) -> None:
@@ -86,7 +92,7 @@ async def test_while_the_chain_goes_on_it_votes_again_and_contradicts_nothing(
         town.open("Charlie")
         journal = tmp_path / "Charlie" / "journal"
 
-        await town.wait(lambda: words(records_of(journal)) != [])
+        await spoken(town, journal)
         if epoch_length < 600:
             # Beyond the one view of the next epoch in which it is silent, too.
             await town.wait_height(town["Charlie"].height + epoch_length + 2)
@@ -173,3 +179,36 @@ async def test_a_chain_that_begins_waits_for_a_quorum_and_then_not_long(
         await town.wait_height(1)
 
         assert trio.current_time() - came < 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(60))
+async def test_disks_lost_at_any_time_on_bad_networks_lead_to_no_contradiction(
+    tmp_path: Path, clock: trio.testing.MockClock, seed: int
+) -> None:
+    draw, chances = Random(seed), (0, 50_000_000, 200_000_000)
+    length = draw.choice((3, 5, 9, 600))
+    town = Town(tmp_path, small_spec(NAMES, epoch_length=length), seed)
+    lives: dict[str, list[Record]] = {name: [] for name in NAMES}
+    async with town.living(*NAMES):
+        await town.wait_height(2)
+        for _ in range(3):
+            name = draw.choice(NAMES)
+            journal = tmp_path / name / "journal"
+            town.lose(draw.choice(chances))
+            if draw.random() < 0.5:
+                town.partition((name,), [other for other in NAMES if other != name])
+                await trio.sleep(draw.uniform(0, 5))
+            await trio.sleep(draw.uniform(0, 3))
+            lives[name] += await lose_disk(town, tmp_path, name)
+            await trio.sleep(draw.uniform(0, 4))
+            town.open(name)
+            await trio.sleep(draw.uniform(0, 4))
+            town.hub.heal_all()
+            town.lose(draw.choice(chances))
+            await spoken(town, journal)
+            # It must be back in full before the chain can do without another.
+            await town.wait_height(town[name].height + min(length, 9) + 2)
+
+        for name in NAMES:
+            assert_no_contradiction((*lives[name], *records_of(tmp_path / name / "journal")))

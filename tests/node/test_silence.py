@@ -152,6 +152,17 @@ async def test_a_whole_journal_speaks_after_listening_unless_it_is_behind(
     assert world.silence.floor(View(7)) is None
 
 
+async def test_a_claim_of_blocks_that_never_come_keeps_nobody_silent(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    world = World(knows_its_words=True)
+    world.is_behind = True
+
+    assert reasons(world, 4, 13) == [Reason.SYNCING, Reason.SYNCING]
+    world.height = Height(10)
+    assert reasons(world, 15, 24.9, 25) == [Reason.SYNCING, Reason.SYNCING, None]
+
+
 async def test_a_blank_journal_waits_for_a_quorum_and_its_answers(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
