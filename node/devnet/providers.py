@@ -106,7 +106,8 @@ class Providers:
                 seen: dict[str, ProviderSight] = await trio.to_thread.run_sync(  # type: ignore[call-arg] # older stubs than trio
                     self._look, nodes[0], abandon_on_cancel=True, limiter=self._limiter
                 )
-            except LoopinError:
+            except LoopinError as error:
+                _log.debug("event=provider_watch_failed reason=%s", error.reason)
                 continue
             now = trio.current_time() - start
             for name, sight in seen.items():
@@ -120,7 +121,7 @@ class Providers:
             seen = {}
             for each in self.plans:
                 reader = PocpsReader(client, each.account)
-                table = table or reader.power_table(Epoch(head.header.epoch), head.hash)
+                table = table or reader.power_table(Epoch(head.header.epoch))
                 weights = {entry.account: entry.weight for entry in table.validators}
                 standing = reader.look(each.class_id, head)
                 seen[each.name] = ProviderSight(

@@ -1,7 +1,8 @@
 """What a provider reads of the chain, out of the state after a block.
 
-Blocks the thread that calls; for one thread at a time. The chain's own arithmetic says what a
-record means in the epoch to come, so that the first block of an epoch is not waited for.
+Blocks the thread that calls; for one thread at a time. What belongs to a block is read from
+storage, which nodes keep for longer than they answer queries about a block. The chain's own
+arithmetic says what a record means in the epoch to come: its first block is not waited for.
 """
 
 from typing import Any, TypeVar
@@ -11,7 +12,7 @@ from node.client.answers import read_bytes
 from node.client.errors import BadAnswer, CallRefused
 from node.client.node_client import KnownHeader, NodeClient, hex_of
 from node.provider.program import ClassTerms
-from primitives.codec import ACCOUNT, U32, Codec, listing, optional, pair
+from primitives.codec import ACCOUNT, DIGEST, U32, U64, Codec, listing, optional, pair
 from primitives.errors import ConfigError, DecodeError
 from primitives.power_table import PowerTable
 from primitives.types import AccountId, Balance, Digest, Epoch, Height, StorageKey
@@ -69,7 +70,9 @@ class PocpsReader:
         """
         at, height = head.hash, head.header.height
         epoch = self.windows().epoch_at(Height(height + 1))
-        seed = self._ask("session.randomness", epoch, at)
+        seed = self._storage(b"session.randomness:" + U64.encode(epoch), DIGEST, at)
+        if seed is None:
+            raise BadAnswer(f"the node has no randomness of epoch {epoch}")
         record = self._record(class_id, at) or Provider(epoch)
         # The last epoch is settled by the next one's first blocks; what is due is known before.
         known = record.rolled(epoch) if record.epoch < epoch else record
@@ -88,7 +91,7 @@ class PocpsReader:
             commitment=Commitment(committed.units, committed.root) if committed else None,
             has_responded=known.proven > 0,
             beacon=drawing.beacon if drawing and drawing.epoch == epoch else None,
-            penalty=self._penalty(class_id, at) if known.units else Balance(0),
+            penalty=self._penalty(class_id) if known.units else Balance(0),
             fault=self._newest_fault(class_id, at),
         )
 
@@ -112,18 +115,19 @@ class PocpsReader:
         key = pair(U32, ACCOUNT).encode((class_id, self._account))
         return self._storage(b"pocps.faults:" + key, FAULTS, at) or ()
 
-    def power_table(self, epoch: Epoch, at: Digest) -> PowerTable:
-        """Return who votes in an epoch, as the state after a block has it."""
-        table: PowerTable = self._ask("session.table", epoch, at)
+    def power_table(self, epoch: Epoch) -> PowerTable:
+        """Return who votes in an epoch that has begun, or begins with the next block."""
+        table: PowerTable = self._ask("session.table", epoch)
         return table
 
     def _newest_fault(self, class_id: int, at: Digest) -> Fault | None:
         faults = self.faults(class_id, at)
         return faults[-1] if faults else None
 
-    def _penalty(self, class_id: int, at: Digest) -> Balance:
+    def _penalty(self, class_id: int) -> Balance:
+        """Return what a miss would cost by the newest state: older ones answer no queries."""
         try:
-            penalty = self._ask("pocps.penalty", (class_id, self._account), at)
+            penalty = self._ask("pocps.penalty", (class_id, self._account))
         except CallRefused:
             # Out of the class since: nothing left to lose.
             return Balance(0)
@@ -136,10 +140,10 @@ class PocpsReader:
         except DecodeError as error:
             raise BadAnswer(f"{key!r:.40} holds what this version does not know") from error
 
-    def _ask(self, name: str, argument: Any, at: Digest | None = None) -> Any:  # noqa: ANN401 - each query has its own types
+    def _ask(self, name: str, argument: Any) -> Any:  # noqa: ANN401 - each query has its own types
         query = QUERIES[name]
         given = hex_of(query.argument.encode(argument))
-        answer = self._client.call("state_call", name, given, None if at is None else hex_of(at))
+        answer = self._client.call("state_call", name, given)
         try:
             return query.answer.decode(read_bytes(answer, name))
         except DecodeError as error:

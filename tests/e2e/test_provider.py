@@ -83,8 +83,7 @@ class Votes:
 
         def ask() -> list[int]:
             with self.chain.client(self.asked) as client:
-                head = client.final_hash()
-                table = PocpsReader(client, AccountId(bytes(32))).power_table(Epoch(epoch), head)
+                table = PocpsReader(client, AccountId(bytes(32))).power_table(Epoch(epoch))
                 weights = {entry.account: entry.weight for entry in table.validators}
                 return [int(weights.get(account, 0)) for account in self.accounts()]
 
