@@ -27,7 +27,7 @@ responses of all places together fit into the response window.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Protocol
+from typing import Annotated
 
 from primitives.codec import ACCOUNT, DIGEST, U32, U64, listing, optional, pair, struct
 from primitives.types import (
@@ -40,7 +40,6 @@ from primitives.types import (
     Signer,
     Weight,
 )
-from runtime.currency import Holder
 from runtime.module import Context, Module, StorageMap, StorageValue, call
 from runtime.pocps import records
 from runtime.pocps.changes import QUEUE_ENDS, UNITS_CHANGE, ChangeQueue, QueueEnds
@@ -68,7 +67,8 @@ from runtime.pocps.proof import Claim, InvalidProof, WrongSiblingCount
 from runtime.pocps.provider import CHUNKS_MAX, PROVIDER, Commitment, Maintenance, Provider
 from runtime.pocps.records import Config, Penalty, UnitCount, UnitsChange
 from runtime.pocps.room import Room, Terms
-from runtime.pocps.standings import HOLD, Charge, Key, Slasher, Standings, Storage
+from runtime.pocps.standings import HOLD, Charge, Key, Standings, Storage
+from runtime.pocps.surroundings import Chain, Tokens
 from runtime.pocps.tally import SWEEP, TALLY, Sweep, Tally
 from runtime.pools.pricing import Units
 from runtime.power import ComputeGrant, GenesisCompute
@@ -79,30 +79,6 @@ DIGESTS_MAX = 1 << 12
 Record = Annotated[ResourceClass, RESOURCE_CLASS]
 Digests = Annotated[tuple[Digest, ...], listing(DIGEST, DIGESTS_MAX)]
 EpochCount = Annotated[int, U32]
-
-
-class Tokens(Holder, Slasher, Protocol):
-    """What PoCPS needs of the ledger of tokens."""
-
-    def mint_held(self, account: AccountId, reason: str, amount: Balance) -> None:
-        """Create tokens that are held from the start. Raises: DispatchError."""
-
-
-class Beacons(Protocol):
-    """Randomness that nobody chose."""
-
-    def challenge_seed(self, epoch: Epoch) -> Digest:
-        """Return the beacon at the start of ``epoch``, the present one or the one before."""
-
-    def latest_beacon(self) -> Digest:
-        """Return the beacon of the present block."""
-
-
-class Chain(Protocol):
-    """The runtime, of which the session is a part that is made later than this module."""
-
-    @property
-    def session(self) -> Beacons: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +101,7 @@ class Pocps(Module):
     errors = records.ERRORS
 
     class_ids = StorageValue(listing(U32, CLASSES_MAX), default=())
-    """Sorted."""
+    """In the order in which they were made."""
     classes = StorageMap(U32, optional(RESOURCE_CLASS), default=None)
     tallies = StorageMap(U32, TALLY, default=Tally())
     providers = StorageMap(pair(U32, ACCOUNT), optional(PROVIDER), default=None)
@@ -498,7 +474,9 @@ class Pocps(Module):
             self.drawing.set(Drawing(epoch, self.chain.session.latest_beacon()))
         if self.place == 1 and class_ids:
             self.sweep.set(Sweep(len(class_ids), self.tallies[class_ids[-1]].places))
-        self._sweep(class_ids)
+        at = self.sweep.get()
+        if at.classes_left:
+            self.sweep.set(self.standings.sweep(class_ids, at))
 
     def check_invariants(self) -> None:
         for name, holds in self.standings.check_books(self.tokens.held_for):
@@ -531,24 +509,3 @@ class Pocps(Module):
     def _set_engaged(self, key: Key, *, is_engaged: bool) -> None:
         known = self.standings.known(key)
         self.standings.write(key, replace(known, is_engaged=is_engaged))
-
-    def _sweep(self, class_ids: Sequence[int]) -> None:
-        """Settle the last epoch of the next few providers whom nobody has touched."""
-        at = self.sweep.get()
-        if not at.classes_left:
-            return
-        for _ in range(self.config.sweep_max):
-            class_id = class_ids[at.classes_left - 1]
-            slots = min(at.slots_left, self.tallies[class_id].places)
-            if slots:
-                provider = self.places[class_id, slots - 1]
-                assert provider is not None, "places have no gaps"
-                self.standings.find((class_id, provider))
-                at = Sweep(at.classes_left, slots - 1)
-            elif at.classes_left > 1:
-                following = class_ids[at.classes_left - 2]
-                at = Sweep(at.classes_left - 1, self.tallies[following].places)
-            else:
-                at = Sweep()
-                break
-        self.sweep.set(at)

@@ -4,7 +4,7 @@ Whoever touches a provider first settles its last epoch; the sweep of the module
 that nobody touched. Either way each epoch of a provider is settled once, in the one after it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -18,7 +18,7 @@ from runtime.pocps.ledger import ProofLedger, UnitLedger
 from runtime.pocps.provider import Provider
 from runtime.pocps.records import UnitsChange
 from runtime.pocps.room import Room
-from runtime.pocps.tally import Tally
+from runtime.pocps.tally import Sweep, Tally
 from runtime.pools.pricing import Units
 
 HOLD = "pocps.bond"
@@ -181,6 +181,23 @@ class Standings:
         self._storage.places[key[0], tally.places] = key[1]
         self._storage.tallies[key[0]] = replace(tally, places=tally.places + 1)
         return replace(provider, slot=tally.places)
+
+    def sweep(self, class_ids: Sequence[int], at: Sweep) -> Sweep:
+        """Settle the last epoch of the next few providers, and return where that stands then."""
+        for _ in range(self._config.sweep_max):
+            class_id = class_ids[at.classes_left - 1]
+            slots = min(at.slots_left, self._storage.tallies[class_id].places)
+            if slots:
+                provider = self._storage.places[class_id, slots - 1]
+                assert provider is not None, "places have no gaps"
+                self.find((class_id, provider))
+                at = Sweep(at.classes_left, slots - 1)
+            elif at.classes_left > 1:
+                following = class_ids[at.classes_left - 2]
+                at = Sweep(at.classes_left - 1, self._storage.tallies[following].places)
+            else:
+                return Sweep()
+        return at
 
     def check_books(
         self, held_for: Callable[[AccountId, str], Balance]
