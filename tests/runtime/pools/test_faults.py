@@ -1,12 +1,13 @@
 """Faults of providers: leases move or are refunded, clients are compensated, the rest burns."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from primitives.types import Balance
 from tests.runtime.pools.pool_chain import CPU, HOUR, SLASH, PoolChain
-from tests.runtime.small_chain import ALICE, BOB, DAVE, EVE, LOOP
+from tests.runtime.small_chain import ALICE, BOB, DAVE, EVE, FERDIE, LOOP
 
 
 def leased(*others: Any, units: int = 100, **changes: Any) -> PoolChain:
@@ -246,3 +247,21 @@ def test_only_a_share_that_exists_fails() -> None:
         chain.pools.fail_share(5, EVE, "wrong rows", slashed=Balance(0))
     assert chain.lease(0).ends == 3 + 100
     assert HOUR == 25
+
+
+def test_in_its_last_block_shares_of_a_lease_fail_one_by_one_and_the_rest_ends_on_time() -> None:
+    chain = PoolChain()
+    for provider in (DAVE, EVE, FERDIE):
+        chain.prove(provider, 1600)
+        chain.do(provider, "pools.leave", CPU, 1590)
+    chain.acquire(ALICE, 25, 100)
+    chain.skip(100)
+    before, shares = chain.free(ALICE), chain.lease(0).shares
+
+    for share in shares[:2]:
+        chain.pools.fail_share(0, share.provider, "wrong rows", slashed=Balance(0))
+
+    assert chain.lease(0).shares == (replace(shares[2], total=Balance(0)),)
+    chain.end()
+    assert chain.pools.lease(0) is None
+    assert chain.free(ALICE) == before

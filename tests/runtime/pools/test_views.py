@@ -9,7 +9,7 @@ from primitives.codec import encode
 from primitives.errors import DispatchError
 from runtime.pools.controller import highest_octaves
 from runtime.pools.parameters import DEFAULT_CURVE, PARAMETERS, PoolParameters, parameters_of
-from runtime.pools.pricing import Blocks
+from runtime.pools.pricing import Blocks, spot_price
 from runtime.pools.records import Sample
 from runtime.pools.views import LeaseView, MemberView, PoolView, QuoteView
 from runtime.queries import QUERIES
@@ -92,7 +92,7 @@ def test_a_pool_says_what_it_sells_at_which_price() -> None:
 
     assert (view.pool_id, view.class_id) == (CPU, 1)
     assert (view.leased, view.supply, view.unsold, view.members) == (100, 1600, 1500, 1)
-    assert 0 < view.price < view.base_price
+    assert view.price == spot_price(DEFAULT_CURVE, chain.pool().market)
     assert view.books == chain.books()
     assert view.dissipated == chain.pool().dissipated
     assert [each.pool_id for each in ask(chain, "pools.list")] == [CPU, STORAGE]
