@@ -53,7 +53,10 @@ async def _follow(client: NodeClient) -> AsyncGenerator[KnownHeader, None]:
             if news is not None:
                 item = read_object(news, "a head")
                 block = read_digest(item.get("hash"), "a head's hash")
-                yield await trio.to_thread.run_sync(client.header, block)
+                head = await trio.to_thread.run_sync(client.find_header, block)
+                if head is not None:
+                    # A block that was given up since may be gone.
+                    yield head
     finally:
         subscription.close()
 

@@ -42,6 +42,7 @@ from node.provider.sender import NotSent
 from node.provider.worker_process import Told, WorkerProcess
 from node.rpc.json_types import Json
 from primitives.codec import Plain
+from primitives.errors import LoopinError
 from primitives.types import AccountId, Digest, Epoch, Height, Millis, Weight
 from runtime.pocps.storage_proof import StorageClass
 
@@ -282,7 +283,8 @@ class ClassProgram:
             cost = await self._post.send(call, valid_until, raise_tip=raise_tip, tip_max=tip_max)
         except NotSent as refusal:
             self._step(Refused(step, str(refusal)))
-        except (NodeUnreachable, ConnectionLost) as trouble:
+        except LoopinError as trouble:
+            # Whatever became of it, the chain will show; if it does not, it is sent again.
             self._step(Refused(step, trouble.reason))
         else:
             self.board.fees += cost

@@ -8,7 +8,7 @@ from typing import TypeVar
 import trio
 
 from node.client.endpoint import Endpoint
-from node.client.errors import ConnectionLost, NodeUnreachable
+from node.client.errors import CallRefused, ConnectionLost, NodeUnreachable
 from node.client.node_client import NodeClient
 from node.provider.board import Board
 from node.provider.chain_reader import NoSuchClass, PocpsReader
@@ -85,7 +85,7 @@ async def _until_reachable(board: Board, ask: Callable[[], T]) -> T:
     while True:
         try:
             answer: T = await trio.to_thread.run_sync(ask)
-        except (NodeUnreachable, ConnectionLost) as trouble:
+        except (NodeUnreachable, ConnectionLost, CallRefused) as trouble:
             board.set_trouble(f"{trouble} (again in {pause:.0f} s)")
             await trio.sleep(pause)
             pause = min(2 * pause, PAUSE_SECONDS_MAX)

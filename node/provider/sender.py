@@ -47,7 +47,7 @@ class Sender:
         """Have a call included and return what it cost, 0 if that is not known yet.
 
         The tip is ``raise_tip`` times the fee, at most ``tip_max``.
-        Raises: NotSent, NodeUnreachable, ConnectionLost, BadAnswer.
+        Raises: NotSent, and as ``NodeClient``.
         """
         client = NodeClient(self._endpoint, CALL_SECONDS)
         try:

@@ -24,7 +24,7 @@ PAUSE_SECONDS = 1.0
 PAUSE_SECONDS_MAX = 60.0
 STOP_SECONDS = 5.0
 NONSENSE = -1
-"""Exit code of a child that is ended for a line without an end."""
+"""Stands for the exit code of a child that was not started, or ended for a line without an end."""
 QUIET_EVENTS = frozenset({"status"})
 WARNINGS = frozenset(
     {"behind", "too_late", "proof_failed", "other_root", "refused", "faulted", "unreachable"}
@@ -75,7 +75,12 @@ class Supervisor:
         pause = PAUSE_SECONDS
         while True:
             started = trio.current_time()
-            code = await self._run_once(command)
+            try:
+                code = await self._run_once(command)
+            except OSError as error:
+                # No room for its folder or its log is its own failure too.
+                _log.warning("event=provider_not_started reason=%r", error.strerror)
+                code = NONSENSE
             if trio.current_time() - started > PAUSE_SECONDS_MAX:
                 pause = PAUSE_SECONDS
             self.restarts += 1

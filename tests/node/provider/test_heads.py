@@ -16,7 +16,7 @@ from tests.node.provider.test_program import head_at
 
 
 class PaperSubscription:
-    """Gives prepared heads, then an error, then silence."""
+    """Gives prepared heads; None for a while without one."""
 
     def __init__(self, news: list[Json | LoopinError]) -> None:
         self._news = news
@@ -28,6 +28,8 @@ class PaperSubscription:
             item = self._news.pop(0)
             if isinstance(item, LoopinError):
                 raise item
+            if item is None:
+                return
             yield item
 
     def close(self) -> None:
@@ -47,8 +49,8 @@ class PaperClient:
             raise following
         return following
 
-    def header(self, block: Digest) -> KnownHeader:
-        return head_at(block[-1])
+    def find_header(self, block: Digest) -> KnownHeader | None:
+        return head_at(block[-1]) if block[-1] else None
 
 
 def head(height: int) -> Json:
@@ -101,6 +103,15 @@ async def test_a_node_that_is_gone_is_tried_ever_more_rarely_and_followed_again(
     assert pauses == sorted(pauses)
     assert pauses[-1] == PAUSE_SECONDS_MAX
     assert trio.current_time() - start >= sum(pauses)
+
+
+async def test_a_head_that_is_gone_already_is_passed_over() -> None:
+    client = PaperClient(PaperSubscription([head(0), None, head(4)]))
+
+    found, troubles = await heights(client, 1)
+
+    assert found == [4]
+    assert troubles == []
 
 
 async def test_what_is_no_head_ends_it() -> None:

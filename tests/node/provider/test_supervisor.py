@@ -9,6 +9,7 @@ import pytest
 import trio
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.registry import Collector
+from trio.testing import MockClock
 
 from node.devnet.measurements import Measurements
 from node.provider import supervisor as supervisor_module
@@ -125,3 +126,16 @@ def test_metrics_of_a_provider_that_does_not_run_are_zero(tmp_path: Path) -> Non
 
     assert found.total("loopin_provider_running") == 0
     assert found.total("loopin_provider_following") == 0
+
+
+async def test_a_folder_that_cannot_be_made_is_the_providers_failure_and_not_the_nodes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
+) -> None:
+    (tmp_path / "provider").write_text("in the way")
+    supervisor = Supervisor(config_in(tmp_path))
+
+    with trio.move_on_after(5):
+        await supervisor.run(URL, (str(SCRIPT), str(tmp_path / "diary")))
+
+    assert supervisor.restarts > 1
+    assert any("provider_not_started" in record.getMessage() for record in caplog.records)
