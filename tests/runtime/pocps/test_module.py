@@ -181,23 +181,27 @@ def test_a_later_commitment_takes_the_place_of_an_earlier_one() -> None:
     assert chain.provider(CHARLIE).proven == 5
 
 
-@pytest.mark.parametrize("place", range(1, LENGTH + 1))
+@pytest.mark.parametrize("place", range(2, LENGTH + 1))
 def test_responses_are_taken_from_the_drawing_to_the_deadline(place: int) -> None:
     chain = with_provider()
     chain.do(CHARLIE, *chain.commit_call(CHARLIE, 5))
-    if place == 1:
-        chain.next_epoch()
-    assert place <= 2 or chain.height % LENGTH + 1 <= place
     chain.to_place(place)
-    weight = response_weight(CPU)
-    call = ["pocps.respond", 1, [], weight]
-    if SAMPLE <= place <= RESPOND:
-        call = chain.respond_call(CHARLIE)
+    is_open = SAMPLE <= place <= RESPOND
+    # Before there is a drawing there is no right answer.
+    call = chain.respond_call(CHARLIE) if is_open else ["pocps.respond", 1, [], 10**7]
 
     error = chain.error(CHARLIE, *call)
 
-    wanted = "" if SAMPLE <= place <= RESPOND else "pocps.OutsideWindow"
-    assert error == ("pocps.NotCommitted" if place == 1 else wanted)
+    assert error == ("" if is_open else "pocps.OutsideWindow")
+
+
+def test_a_commitment_of_an_epoch_is_not_answered_in_the_next() -> None:
+    chain = with_provider()
+    chain.do(CHARLIE, *chain.commit_call(CHARLIE, 5))
+    chain.next_epoch()
+    chain.to_place(SAMPLE)
+
+    assert chain.error(CHARLIE, "pocps.respond", 1, [], 10**7) == "pocps.NotCommitted"
 
 
 def test_positions_come_from_a_beacon_that_is_younger_than_all_commitments() -> None:
