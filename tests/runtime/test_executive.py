@@ -228,6 +228,7 @@ ERRORS_BESIDE = {
     "staking": ["runtime.staking.records"],
     "pocps": ["runtime.pocps.records", "runtime.pocps.classes"],
     "pools": ["runtime.pools.events", "runtime.pools.pricing"],
+    "jobs": ["runtime.jobs.notices"],
 }
 """Files of a module that define errors beside its class."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from genesis.presets import small_pocps_config
 from genesis.spec import ChainSpec
 from node.cli.main import EXIT_CONFIG, EXIT_FAILED
 from runtime.session import Config as SessionConfig
@@ -16,7 +17,8 @@ EPOCH = 4
 
 def short_spec() -> ChainSpec:
     spec = quick_spec()
-    return replace(spec, runtime=replace(spec.runtime, session=SessionConfig(epoch_length=EPOCH)))
+    session, pocps = SessionConfig(epoch_length=EPOCH), small_pocps_config(EPOCH)
+    return replace(spec, runtime=replace(spec.runtime, session=session, pocps=pocps))
 
 
 @pytest.fixture(scope="module")
