@@ -21,7 +21,7 @@ from node.lease.chain import JobChain, Verdict
 from node.lease.challenger import Challenger
 from node.lease.client import JobOutcome, find_wrong_row
 from node.lease.messages import Exited
-from node.lease.session import Place, connected, run_job, sample
+from node.lease.session import Place, connected, oldest_height, sample
 from node.provider.sender import Sender
 from node.rpc.json_types import JsonObject
 from primitives.ss58 import encode_address
@@ -182,14 +182,14 @@ async def _run(
     output: Output, holder: Leaseholder, client: NodeClient, place: Place, work: Job
 ) -> Finished:
     chain = JobChain(client)
-    height = await trio.to_thread.run_sync(chain.height)
+    oldest = await trio.to_thread.run_sync(oldest_height, chain)
     with output.progress("connecting") as bar:
 
         def on_progress(what: str, done: int, total: int) -> None:
             bar(done, total, what)
 
         async with connected(holder.access(client, place), place) as lease:
-            outcome = await run_job(lease, height, work.network, work.rows, on_progress)
+            outcome = await lease.run_network(work.network, work.rows, oldest, on_progress)
     sampled = sample(work.samples, len(work.rows))
     wrong = await trio.to_thread.run_sync(find_wrong_row, outcome.data, sampled)
     verdict = None

@@ -13,10 +13,8 @@ import trio
 from node.lease.chain import JobChain
 from node.lease.client import (
     ClientHandler,
-    JobOutcome,
     LeaseAccess,
     LeaseClient,
-    OnProgress,
 )
 from node.lease.messages import LEASE_REQUEST
 from p2p.identity import Address, PeerId, parse_address, peer_id_of_key
@@ -26,11 +24,8 @@ from p2p.peers import PeerLimits
 from primitives.crypto import SEED_BYTES
 from primitives.errors import DecodeError, LoopinError
 from primitives.types import AccountId, Height
-from runtime.jobs.network import IntegerNetwork, Rows
 
 CONNECT_SECONDS = 20.0
-MADE_AT_SLACK = 5
-"""Blocks by which a provider's node may be behind the client's."""
 
 
 class NoSuchLease(LoopinError):
@@ -96,16 +91,9 @@ async def connected(access: LeaseAccess, place: Place) -> AsyncIterator[LeaseCli
             nursery.cancel_scope.cancel()
 
 
-async def run_job(
-    client: LeaseClient,
-    height: Height,
-    network: IntegerNetwork,
-    rows: Rows,
-    on_progress: OnProgress,
-) -> JobOutcome:
-    """Run a job that must be signed at ``height`` or later, or little before."""
-    oldest = Height(max(0, height - MADE_AT_SLACK))
-    return await client.run_network(network, rows, oldest, on_progress)
+def oldest_height(chain: JobChain) -> Height:
+    """Return the oldest height that a result may name and still leave time for a dispute."""
+    return Height(max(0, chain.height() - chain.rules.dispute_blocks // 2))
 
 
 def sample(count: int, rows: int) -> list[int]:

@@ -28,12 +28,12 @@ from node.client.endpoint import Endpoint
 from node.client.node_client import NodeClient
 from node.lease.chain import JobChain, Verdict
 from node.lease.challenger import Challenger
-from node.lease.client import JobOutcome, LeaseAccess
+from node.lease.client import LeaseAccess
 from node.lease.defender import LoadJob, load_job
 from node.lease.job_store import StoredJob
 from node.lease.processes import Command
 from node.lease.program import ServeSettings, serve_leases
-from node.lease.session import connected, find_place, run_job
+from node.lease.session import connected, find_place, oldest_height
 from node.provider.sender import NotSent, Sender
 from p2p.identity import Address
 from primitives.codec import Plain
@@ -231,9 +231,8 @@ async def dispute_a_right_row(chain: Chain, lease_id: int) -> Verdict:
         place = find_place(jobs, lease_id, None)
         access = LeaseAccess(client.genesis_hash, lease_id, place.provider, CLIENT)
         async with connected(access, place) as lease:
-            outcome: JobOutcome = await run_job(
-                lease, jobs.height(), NETWORK, ROWS, lambda *_: None
-            )
+            oldest = oldest_height(jobs)
+            outcome = await lease.run_network(NETWORK, ROWS, oldest, lambda *_: None)
         post = Sender(chain.endpoint, CLIENT)
         return await Challenger(jobs, post, outcome, lambda _: None).play(5)
 

@@ -9,7 +9,7 @@ from node.lease import session
 from node.lease.client import LeaseAccess
 from node.lease.program import KeyFileUnusable, ServeSettings, load_service_key, network_config
 from node.lease.service import LeaseService, ServiceConfig
-from node.lease.session import NotReached, Place, connected, run_job, sample
+from node.lease.session import NotReached, Place, connected, sample
 from p2p.identity import Address, peer_id_of_key
 from p2p.network import Network
 from primitives.crypto import KeyPair
@@ -41,7 +41,7 @@ async def test_a_job_goes_over_noise_to_the_announced_key_and_back(tmp_path: Pat
         access = LeaseAccess(GENESIS, LEASE, PROVIDER, LEASE_KEY)
 
         async with connected(access, place) as client:
-            outcome = await run_job(client, HEIGHT, network, rows, ignore)
+            outcome = await client.run_network(network, rows, HEIGHT, ignore)
 
         nursery.cancel_scope.cancel()
 
