@@ -1,8 +1,8 @@
 """What the market costs: ``python -m benchmarks.pools``.
 
 A quote and an acquire alone, and blocks full of acquires beside blocks full of transfers, both
-full to the limits, executed on one core without signatures and state tree. The pool has 200 providers
-and the state ten thousand clients; orders are small and end in different blocks, as they would.
+full to the limits, executed on one core without signatures and state tree. The pool has 200
+providers and the state ten thousand clients; orders are small and end in different blocks.
 """
 
 import gc
