@@ -226,6 +226,7 @@ class Simplex:
         """Take a quorum, ours or another's: keep it, relay it once, and move."""
         if self.views.has(certificate):
             return
+        self._convict(certificate)
         self.views.keep(certificate)
         if certificate.kind is Kind.FINALIZE:
             self._on_finalization(certificate)
@@ -238,6 +239,14 @@ class Simplex:
             self._enter(View(certificate.view + 1))
         else:
             self._advance()
+
+    def _convict(self, certificate: Certificate) -> None:
+        """Report whose vote in a certificate contradicts another that is known."""
+        if certificate.view <= self.views.final_view:
+            return
+        for evidence in self.views.at(certificate.view).ballot.show(certificate):
+            if evidence.first.signer != self.position:
+                self._actions.append(Report(evidence))
 
     def _on_notarization(self, view: View, block: Digest) -> None:
         self._actions += self._blocks.want(block)

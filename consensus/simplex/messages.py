@@ -111,6 +111,24 @@ class Certificate:
                 if byte >> bit & 1:
                     yield 8 * place + bit
 
+    def holds(self, position: int) -> bool:
+        """Return whether the validator at ``position`` is among the signers."""
+        return bool(self.signers[position // 8] >> position % 8 & 1)
+
+    def vote_of(self, position: int) -> "Vote":
+        """Return the vote of a validator that is among the signers."""
+        return next(vote for vote in self.votes() if vote.signer == position)
+
+    def votes(self) -> "Iterator[Vote]":
+        """Yield the votes that make the quorum, in table order."""
+        for position, signature in zip(self.positions(), self.signatures, strict=True):
+            if self.block is None:
+                yield Nullify(self.epoch, self.view, position, signature)
+            elif self.kind is Kind.NOTARIZE:
+                yield Notarize(self.epoch, self.view, self.block, position, signature)
+            else:
+                yield Finalize(self.epoch, self.view, self.block, position, signature)
+
 
 @dataclass(frozen=True, slots=True)
 class Request:

@@ -40,16 +40,25 @@ def block_of(vote: Vote) -> Digest | None:
     return None if isinstance(vote, Nullify) else vote.block
 
 
+def contradicts(certificate: Certificate, kind: Kind, block: Digest | None) -> bool:
+    """Return whether no honest signer of a certificate votes for that in its view, too."""
+    if kind is certificate.kind:
+        return block != certificate.block
+    return {kind, certificate.kind} == {Kind.NULLIFY, Kind.FINALIZE}
+
+
 class Ballot:
     """The votes of one view, one of each kind a signer, and their weights."""
 
-    __slots__ = ("_reported", "_table", "_votes", "_weights")
+    __slots__ = ("_reported", "_shown", "_table", "_votes", "_weights")
 
     def __init__(self, table: PowerTable) -> None:
         self._table = table
         self._votes: dict[tuple[Kind, int], Vote] = {}
         self._weights: dict[tuple[Kind, Digest | None], int] = {}
         self._reported: dict[int, bool] = {}
+        self._shown: list[Certificate] = []
+        """Certificates of the view, at most one of a kind: they hold votes, too."""
 
     def __len__(self) -> int:
         return len(self._votes)
@@ -89,7 +98,26 @@ class Ballot:
             if evidence is not None:
                 self._reported[vote.signer] = True
                 return evidence
+        for certificate in self._shown:
+            choice = (kind_of(vote), block_of(vote))
+            if certificate.holds(vote.signer) and contradicts(certificate, *choice):
+                self._reported[vote.signer] = True
+                return find_evidence(certificate.vote_of(vote.signer), vote)
         return None
+
+    def show(self, certificate: Certificate) -> list[Evidence]:
+        """Return what the votes in a certificate prove against their signers.
+
+        Who says one thing to some and another to others is seen by whoever hears the one and is
+        shown the quorum of the other.
+        """
+        said = [*self._weights, *((other.kind, other.block) for other in self._shown)]
+        found: list[Evidence | None] = []
+        # Where nobody contradicts it, and nearly always nobody does, there is nothing to look for.
+        if any(contradicts(certificate, *choice) for choice in said):
+            found = [self._judge(vote) for vote in certificate.votes()]
+        self._shown.append(certificate)
+        return [evidence for evidence in found if evidence is not None]
 
     def _certificate(self, vote: Vote) -> Certificate:
         kind, block = kind_of(vote), block_of(vote)

@@ -12,6 +12,7 @@ import trio.testing
 
 from chain.blockchain import Imported
 from chain.builder import Assignment
+from consensus.simplex.events import Peer
 from consensus.simplex.evidence import Offence
 from consensus.simplex.messages import Certificate, Notarize, encode_message, message_bytes
 from genesis.presets import DEV_BOND, dev_account
@@ -237,19 +238,23 @@ async def test_second_machine_with_the_same_key_refuses_to_vote(
         await town.wait_height(9)
 
 
-def vote_twice(liar: TownNode, view: int) -> None:
-    """Let a validator notarize two blocks of one view before everybody's eyes."""
-    voter, driver = liar.small.driver.voter, liar.small.driver
+def notarized_by(node: TownNode, view: int, block: Digest) -> Notarize:
+    """Return a vote of a validator that its own machine knows nothing of."""
+    voter, driver = node.small.driver.voter, node.small.driver
     assert voter is not None
     assert driver.table is not None
     signer = driver.table.find_position(voter.consensus.public)
     assert signer is not None
+    vote = Notarize(driver.epoch, View(view), block, signer, Signature(bytes(64)))
+    text = message_bytes(driver.settings.genesis, vote)
+    return replace(vote, signature=voter.consensus.sign(text))
+
+
+def vote_twice(liar: TownNode, view: int) -> None:
+    """Let a validator notarize two blocks of one view before everybody's eyes."""
     for number in (1, 2):
-        block = Digest(bytes([number]) * 32)
-        vote = Notarize(driver.epoch, View(view), block, signer, Signature(bytes(64)))
-        text = message_bytes(driver.settings.genesis, vote)
-        signed = replace(vote, signature=voter.consensus.sign(text))
-        liar.handler.broadcast(encode_message(signed))
+        vote = notarized_by(liar, view, Digest(bytes([number]) * 32))
+        liar.handler.broadcast(encode_message(vote))
 
 
 async def test_equivocation_is_kept_as_evidence_by_all_who_see_it(
@@ -297,3 +302,26 @@ async def test_a_validator_that_signs_twice_is_slashed_and_jailed_with_nobodys_h
         bodies = [chain.store.reads.body_at(Height(height)) for height in heights]
         reports = [body for body in bodies if b"offences.report_by_author" in body]
         assert len(reports) == 1
+
+
+async def test_who_tells_one_node_something_else_is_convicted_by_what_becomes_a_quorum(
+    tmp_path: Path, clock: trio.testing.MockClock
+) -> None:
+    town = Town(tmp_path, small_spec(NAMES, epoch_length=40))
+    async with town.living(*NAMES):
+        await town.wait_height(2)
+        liar, victim = town["Dave"], town["Alice"]
+        chain, driver = victim.small.small.chain, victim.small.driver
+        # Alice never hears what Dave tells the others, but for the quorums that it is part of.
+        town.hub.rules(liar.peer, victim.peer).lost_ppb = 10**9
+
+        def is_punished() -> bool:
+            offences = chain.runtime_after(chain.final_hash).offences
+            return offences.is_punished(dev_account("Dave"), Epoch(0))
+
+        while not is_punished():
+            lie = encode_message(notarized_by(liar, driver.view + 1, Digest(b"x" * 32)))
+            driver.receive(Peer(liar.peer.encode()), lie)
+            await trio.sleep(1)
+
+        assert nobody_was_blamed(town)
