@@ -127,3 +127,36 @@ def test_the_command_that_is_shown_joins_the_chain(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         process.wait(PATIENCE_SECONDS)
         assert process.returncode == 0
+
+
+def test_cheating_providers_are_caught_and_lose_their_votes(tmp_path: Path) -> None:
+    options = ("--validators", "3", "--epoch-length", "16")
+    deadline = time.monotonic() + 3 * PATIENCE_SECONDS
+    with devnet(tmp_path, *options, "--providers", "fast,fast,silent,copier") as process:
+        said = documents(process)
+        assert next(said)["event"] == "started"
+        found: dict[str, Any] = {}
+        while not _are_cheats_caught(found):
+            assert time.monotonic() < deadline, found
+            found = {each["name"]: each for each in next(said)["providers"]}
+        process.send_signal(signal.SIGINT)
+        *_, ended = said
+        process.wait(PATIENCE_SECONDS)
+
+    assert ended["problems"] == []
+    reasons = [fault["reason"] for fault in found["provider-2"]["faults"]]
+    assert set(reasons) == {"missed_commitment"}
+    (fault, *_) = found["provider-3"]["faults"]
+    assert fault["reason"] == "invalid_proof"
+    assert int(fault["slashed"]) > 0
+    assert process.returncode == 0
+    assert node_processes(tmp_path) == []
+
+
+def _are_cheats_caught(providers: dict[str, Any]) -> bool:
+    """Whether both cheats have a fault, the silent one no vote, and an honest one proven units."""
+    if not providers:
+        return False
+    fast, _, silent, copier = (providers[f"provider-{at}"] for at in range(4))
+    caught = silent["faults"] and copier["faults"] and not silent["votePpb"]
+    return bool(caught and fast["live"] and fast["votePpb"])

@@ -41,3 +41,11 @@ def test_a_node_with_a_provider_wants_to_know_whose_units_it_proves(tmp_path: Pa
 
     assert result.code == 3
     assert "--provider-key-file" in result.err
+
+
+def test_a_devnet_knows_which_providers_there_are() -> None:
+    result = invoke("devnet", "--providers", "fast,crafty")
+
+    assert result.code == 3
+    assert "crafty" in result.err
+    assert "fast, slow, lazy, silent, copier, replayer, twins" in result.err
