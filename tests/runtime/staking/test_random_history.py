@@ -160,8 +160,8 @@ def test_three_hundred_steps_lose_no_base_unit_and_meet_every_event_of_staking()
 
     modules = (Staking, Offences, Rewards)
     wanted = {f"{each.name}.{event.__name__}" for each in modules for event in each.events}
-    assert wanted <= set(drawn.life.events), "a life that meets too little shows too little"
-    assert drawn.life.errors[""] > 600
+    assert wanted <= set(drawn.life.book.events), "a life that meets too little shows too little"
+    assert drawn.life.book.errors[""] > 600
 
 
 @pytest.mark.slow
@@ -172,4 +172,4 @@ def test_three_thousand_steps_lose_no_base_unit(seed: int) -> None:
     for _ in range(3_000):
         drawn.step()
 
-    assert drawn.life.events["staking.Slashed"] > 50
+    assert drawn.life.book.events["staking.Slashed"] > 50
