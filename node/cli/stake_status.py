@@ -55,7 +55,6 @@ def validators(output: Output, *, url: str) -> None:
     rows = [
         (
             read_text(entry.get("account"), "an account"),
-            format_amount(read_amount(entry.get("ownStake"), "a stake"), decimals),
             format_amount(read_amount(entry.get("totalStake"), "a stake"), decimals),
             str(read_integer(entry.get("nominators"), "the nominators")),
             format_percent(read_integer(entry.get("commissionPpb"), "the commission")),
@@ -63,10 +62,7 @@ def validators(output: Output, *, url: str) -> None:
         )
         for entry in entries
     ]
-    columns = (
-        "validator", f"own stake ({symbol})", f"all behind it ({symbol})", "nominators",
-        "commission", "votes",
-    )  # fmt: skip
+    columns = ("validator", f"{symbol} behind it", "nominators", "commission", "votes")
     output.result([dict(entry) for entry in entries], lambda: output.table(columns, rows))
 
 
