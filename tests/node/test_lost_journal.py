@@ -48,8 +48,9 @@ async def test_alone_it_says_nothing(tmp_path: Path, clock: trio.testing.MockClo
     async with town.living(*THREE):
         await town.wait_height(5)
         await lose_disk(town, tmp_path, "Charlie")
+        for name in ("Alice", "Bob"):
+            await town.stop(name)
         town.open("Charlie")
-        town.partition(("Alice", "Bob"), ("Charlie",))
 
         await trio.sleep(300)
 
