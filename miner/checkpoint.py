@@ -16,11 +16,12 @@ DIGEST_BYTES = 32
 LENGTH_BYTES = 4
 
 
-def checkpoint_identity(
-    challenge: Digest, provider: AccountId, class_description: bytes, units: int
-) -> Digest:
-    """Return what tells one proof from every other."""
-    return keyed_hash(challenge, provider + units.to_bytes(8) + class_description)
+def checkpoint_identity(challenge: Digest, provider: AccountId, class_description: bytes) -> Digest:
+    """Return what tells one proof from every other.
+
+    The number of units is no part of it: more units have more leaves, and the first are the same.
+    """
+    return keyed_hash(challenge, provider + class_description)
 
 
 class CheckpointFile:

@@ -18,7 +18,7 @@ from miner.backends.selection import judge_devices, known_devices, load_trials
 from miner.benchmark import Clock, measure
 from miner.checkpoint import CheckpointFile, checkpoint_identity
 from miner.plot import Plot
-from miner.prover import ForwardPassSource, LeafSource, Prover, StorageSource
+from miner.prover import DIGEST_BYTES, ForwardPassSource, LeafSource, Prover, StorageSource
 from miner.resources import Resource, proof_kind, resource_to_plain
 from miner.storage_errors import disk_error
 from primitives.errors import LoopinError
@@ -94,8 +94,9 @@ class Workshop:
         self._jobs.append(("prove", order.epoch, self.prove_job(order)))
 
     def respond(self, epoch: Epoch, beacon: Digest) -> None:
-        """Respond from the proof of ``epoch``."""
-        self._jobs.append(("respond", epoch, self._respond(epoch, beacon)))
+        """Respond from the proof of ``epoch``; sealing, which takes long, waits meanwhile."""
+        last = max((at for at, job in enumerate(self._jobs) if job[0] == "prove"), default=-1)
+        self._jobs.insert(last + 1, ("respond", epoch, self._respond(epoch, beacon)))
 
     def abandon(self) -> None:
         """Stop proving and sealing; what is done is kept."""
@@ -274,11 +275,12 @@ class Workshop:
 
     def _open_checkpoint(self, order: Order) -> tuple[CheckpointFile | None, bytes]:
         described = json.dumps(resource_to_plain(self.resource), sort_keys=True).encode()
-        identity = checkpoint_identity(order.challenge, self.provider, described, order.units)
-        leaves = self.kind.count_leaves(order.units)
-        checkpoint = CheckpointFile(self._checkpoint_path, identity, leaves_max=leaves)
+        identity = checkpoint_identity(order.challenge, self.provider, described)
+        most = self.kind.count_leaves(self.kind.units_max)
+        checkpoint = CheckpointFile(self._checkpoint_path, identity, leaves_max=most)
         try:
-            return checkpoint, checkpoint.load()
+            size = self.kind.count_leaves(order.units) * DIGEST_BYTES
+            return checkpoint, checkpoint.load()[:size]
         except LoopinError as error:
             self._tell_unsaved(error)
             return None, b""

@@ -121,7 +121,7 @@ class ClassProgram:
         self._inputs, self._queue = trio.open_memory_channel[KnownHeader | Told](QUEUE_MAX)
         self._nursery: trio.Nursery | None = None
         self._responding: Respond | None = None
-        self._is_ready = False
+        self._is_ready = self._is_sealing = False
         self._leaves_per_second = 0
         opening: dict[str, Json] = {
             "do": "open",
@@ -187,9 +187,10 @@ class ClassProgram:
                 if not self._seal_what_is_missing():
                     self._step(Warmed(max(1, board.leaves_per_second)))
             case "sealing":
-                board.doing = "sealing"
+                self._is_sealing = True
                 board.done, board.total = _number(told, "done"), _number(told, "total")
             case "sealed":
+                self._is_sealing = False
                 if _number(told, "units") >= self._units_to_keep():
                     self._step(Warmed(max(1, board.leaves_per_second)))
             case "progress":
@@ -218,6 +219,7 @@ class ClassProgram:
         self._show_phase()
 
     def _on_failure(self, told: Told) -> None:
+        self._is_sealing = False
         what, reason = told.get("what"), f"{told.get('reason')}: {told.get('message')}"
         _log.warning(
             "event=worker_failed class=%d what=%s detail=%r", self.board.class_id, what, reason
@@ -243,6 +245,7 @@ class ClassProgram:
                 self._boards.tell(self.board, action)
             case Prove(epoch, challenge, units):
                 self.board.done = self.board.total = 0
+                self._is_sealing = False
                 order: dict[str, Json] = {"do": "prove", "epoch": epoch, "units": units}
                 self._worker.order({**order, "challenge": challenge.hex()})
             case Abandon():
@@ -316,6 +319,8 @@ class ClassProgram:
             board.doing = "committed"
         elif board.is_late:
             board.doing = "missed"
+        elif self._is_sealing:
+            board.doing = "sealing"
         elif not sight.due:
             board.doing = "nothing due" if sight.staked else "not registered"
         elif 0 < board.done < board.total:

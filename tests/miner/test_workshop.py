@@ -136,6 +136,39 @@ def test_a_finished_proof_is_not_computed_again(tmp_path: Path) -> None:
     assert second.of("proven")[0]["root"] == first.of("proven")[0]["root"]
 
 
+@pytest.mark.parametrize(("first", "second"), [(5, 10), (10, 5)])
+def test_a_proof_of_other_units_goes_on_from_the_leaves_that_both_have(
+    tmp_path: Path, first: int, second: int
+) -> None:
+    shop = Shop(tmp_path)
+    shop.shop.prove(order(first))
+    shop.finish()
+    shop.told.clear()
+
+    shop.shop.prove(order(second))
+    shop.shop.respond(Epoch(3), BEACON)
+    shop.finish()
+
+    assert all(int(item["resumed"]) == 5 * 128 for item in shop.of("progress"))
+    verify_response(shop, NETWORK)
+
+
+def test_a_response_does_not_wait_for_sealing(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, DISK)
+    shop.shop.prove(order(2))
+    shop.finish()
+    shop.shop.seal(10)
+    shop.shop.work()
+
+    shop.shop.respond(Epoch(3), BEACON)
+    while not shop.of("response"):
+        shop.shop.work()
+
+    assert not shop.shop.is_idle
+    assert shop.of("sealed")[-1]["units"] == 2
+    verify_response(shop, DISK)
+
+
 def test_a_new_proof_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     shop = Shop(tmp_path)
     shop.shop.warm_up()
