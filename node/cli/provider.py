@@ -4,7 +4,9 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import click
@@ -77,6 +79,11 @@ def provider() -> None:
     help=f"Checkpoints and sealed chunks; default {DEFAULT_BASE_PATH}/provider/<account>.",
 )
 @click.option(
+    "--serve",
+    metavar="ADDRESS",
+    help="Also serve the clients of leases here, as loopin provider serve does by itself.",
+)
+@click.option(
     "--stop-with-stdin",
     is_flag=True,
     help="Stop when standard input ends, as it does when the program that started this one dies.",
@@ -95,6 +102,7 @@ def run(  # noqa: PLR0913 - one parameter an option
     units: int | None,
     device: str | None,
     folder: Path | None,
+    serve: str | None,
     stop_with_stdin: bool,
     log: str,
     url: str,
@@ -112,8 +120,9 @@ def run(  # noqa: PLR0913 - one parameter an option
     endpoint = Endpoint.parse(url)
     settings = Settings(folder, units, device)
     board = Board(address=key or "", url=endpoint.url)
+    leases = None if serve is None else _lease_service(endpoint, pair, folder / "leases", serve)
     with locked_folder(folder):
-        program = _Program(endpoint, pair, settings, board, class_ids)
+        program = _Program(endpoint, pair, settings, board, class_ids, leases)
         try:
             trio.run(program.run, output.as_json, stop_with_stdin)
         except BaseExceptionGroup as group:
@@ -143,13 +152,16 @@ class _Program:
         settings: Settings,
         board: Board,
         class_ids: tuple[int, ...],
+        serve_leases: Callable[[], Awaitable[None]] | None,
     ) -> None:
         self._endpoint, self._pair, self._settings = endpoint, pair, settings
-        self._board, self._class_ids = board, class_ids
+        self._board, self._class_ids, self._serve_leases = board, class_ids, serve_leases
 
     async def run(self, as_json: bool, stop_with_stdin: bool) -> None:  # noqa: FBT001 - trio.run passes no keywords
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._prove)
+            if self._serve_leases is not None:
+                nursery.start_soon(self._serve_leases)
             view = find_view(self._board, as_json=as_json)
             nursery.start_soon(view.run)
             if stop_with_stdin:
@@ -163,6 +175,16 @@ class _Program:
         await run_provider(
             self._endpoint, self._pair, self._settings, self._board, class_ids=self._class_ids
         )
+
+
+def _lease_service(
+    endpoint: Endpoint, pair: KeyPair, folder: Path, address: str
+) -> Callable[[], Awaitable[None]]:
+    """Return what serves the provider's leases; the network's library is slow to import."""
+    from node.cli.provider_serve import given_address
+    from node.lease.program import ServeSettings, serve_leases
+
+    return partial(serve_leases, endpoint, pair, ServeSettings(folder, given_address(address)))
 
 
 async def _stop_at_end_of_stdin(nursery: trio.Nursery) -> None:

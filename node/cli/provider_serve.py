@@ -11,9 +11,10 @@ import trio
 
 from node.cli.connection import url_option
 from node.cli.job import run_async
-from node.cli.keys_given import dev_key_pair, read_text_file, unlock
+from node.cli.keys_given import read_text_file
 from node.cli.logs import DEFAULT_BASE_PATH, configure_logs
 from node.cli.output import Output, json_option, pass_output
+from node.cli.provider import given_pair
 from node.client.endpoint import Endpoint
 from node.lease.processes import Command
 from node.lease.program import ServeSettings, serve_leases
@@ -95,14 +96,12 @@ def serve(  # noqa: PLR0913 - one parameter an option
     networks and the commands that are offered, signs results, and answers disputes over them.
     """
     configure_logs(log)
-    if (key is None) == (key_file is None):
-        raise click.UsageError("whose leases are served? give --key //NAME or --key-file FILE")
-    pair = dev_key_pair(key) if key is not None else unlock(_given(key_file), password_file)
+    pair = given_pair(key, key_file, password_file)
     own = default_folder(DEFAULT_BASE_PATH, AccountId(pair.public)) / "leases"
     settings = ServeSettings(
         folder=(folder or own).expanduser(),
-        listen=_address(listen),
-        announce=tuple(map(_address, announce)),
+        listen=given_address(listen),
+        announce=tuple(map(given_address, announce)),
         commands={} if commands_file is None else load_commands(commands_file),
     )
     with locked_folder(settings.folder):
@@ -149,15 +148,11 @@ def _command(where: str, plain: object) -> Command:
     return Command(tuple(argv), **limits)
 
 
-def _address(text: str) -> Address:
+def given_address(text: str) -> Address:
+    """Return an address to listen at or to announce. Raises: click.UsageError."""
     try:
         return parse_address(text)
     except DecodeError as error:
         raise click.UsageError(
             f"{text!r:.80} is no address: give one such as /ip4/192.0.2.7/tcp/30400"
         ) from error
-
-
-def _given(file: Path | None) -> Path:
-    assert file is not None, "one of the two was given"
-    return file

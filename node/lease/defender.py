@@ -16,6 +16,7 @@ from node.lease.engine import Engine
 from node.lease.job_store import JobStore, StoredJob
 from node.provider.sender import NotSent
 from primitives.codec import Plain
+from primitives.errors import DecodeError
 from primitives.types import AccountId, Height
 from runtime.jobs.moves import JobData, provider_move
 from runtime.jobs.network import IntegerNetwork, rows_of
@@ -70,7 +71,11 @@ class Defender:
         account = self._post.account
         open_ones = await trio.to_thread.run_sync(self._chain.disputes_against, account)
         for number, dispute in open_ones.items():
-            call = await trio.to_thread.run_sync(self._answer, number, dispute)
+            try:
+                call = await trio.to_thread.run_sync(self._answer, number, dispute)
+            except (OSError, DecodeError) as error:
+                log.warning("event=job_unreadable dispute=%d reason=%r", number, str(error))
+                continue
             if call is None:
                 continue
             try:

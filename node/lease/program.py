@@ -12,6 +12,7 @@ import trio
 from trio_typing import TaskStatus
 
 from node.client.endpoint import Endpoint
+from node.client.errors import CallRefused, ConnectionLost, NodeUnreachable
 from node.client.node_client import NodeClient
 from node.lease.chain import JobChain
 from node.lease.defender import Defender, LoadJob, Post, load_job
@@ -20,7 +21,7 @@ from node.lease.lease_book import LiveLease
 from node.lease.messages import LEASE_REQUEST
 from node.lease.processes import Command
 from node.lease.service import LeaseService, ServiceConfig
-from node.provider.sender import CALL_SECONDS, Sender
+from node.provider.sender import CALL_SECONDS, NotSent, Sender
 from p2p.host import Listen
 from p2p.identity import Address
 from p2p.network import Config as NetworkConfig
@@ -36,6 +37,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 KEY_FILE = "service.key"
 ANNOUNCE_BLOCKS = 30
+PAUSE_SECONDS = 3.0
+"""Until the node is asked again."""
 CLIENTS_MAX = 64
 CLIENTS_PER_ADDRESS_MAX = 16
 
@@ -100,14 +103,14 @@ async def serve_leases(
 ) -> None:
     """Serve the leases of an account until cancelled; started when it is announced on chain.
 
-    Raises: ConfigError, NodeUnreachable, ConnectionLost, CallRefused, BadAnswer, NotSent.
+    A node that is away is waited for. Raises: ConfigError, CallRefused, BadAnswer.
     """
     key = load_service_key(settings.folder)
     post = Sender(endpoint, pair)
     with NodeClient(endpoint, CALL_SECONDS) as one, NodeClient(endpoint, CALL_SECONDS) as other:
         chain = JobChain(one)
-        genesis = await trio.to_thread.run_sync(lambda: one.genesis_hash)
-        rules = await trio.to_thread.run_sync(lambda: chain.rules)
+        genesis = await until_reachable(lambda: one.genesis_hash)
+        rules = await until_reachable(lambda: chain.rules)
         config = ServiceConfig(
             folder=settings.folder / "jobs",
             retention_blocks=rules.retention_blocks,
@@ -134,13 +137,29 @@ async def serve_leases(
 async def announce(
     chain: JobChain, post: Post, key: KeyPair, addresses: tuple[Address, ...]
 ) -> None:
-    """Say on chain where the service is, unless the chain says so already. Raises: NotSent."""
-    service = await trio.to_thread.run_sync(chain.service, post.account)
-    if service is not None and (service.key, service.addresses) == (key.public, addresses):
-        return
-    height = await trio.to_thread.run_sync(chain.height)
+    """Say on chain where the service is, until the chain says so."""
     call: Plain = ["jobs.announce", key.public, list(addresses)]
-    await post.send(call, Height(height + ANNOUNCE_BLOCKS), raise_tip=0, tip_max=0)
+    while True:
+        try:
+            service = await trio.to_thread.run_sync(chain.service, post.account)
+            if service is not None and (service.key, service.addresses) == (key.public, addresses):
+                return
+            height = await trio.to_thread.run_sync(chain.height)
+            await post.send(call, Height(height + ANNOUNCE_BLOCKS), raise_tip=0, tip_max=0)
+        except (NotSent, NodeUnreachable, ConnectionLost, CallRefused) as trouble:
+            log.warning("event=leases_not_announced reason=%r", str(trouble))
+            await trio.sleep(PAUSE_SECONDS)
+
+
+async def until_reachable(question: Callable[[], T]) -> T:
+    """Return what the node answers, waiting for as long as there is none."""
+    while True:
+        try:
+            answer: T = await trio.to_thread.run_sync(question)
+            return answer
+        except (NodeUnreachable, ConnectionLost) as trouble:
+            log.warning("event=node_not_reached reason=%r", str(trouble))
+            await trio.sleep(PAUSE_SECONDS)
 
 
 def network_config(seed: bytes, genesis: Digest, settings: ServeSettings) -> NetworkConfig:

@@ -20,7 +20,7 @@ import trio
 from trio_typing import TaskStatus
 
 from node.lease.command_run import run_command
-from node.lease.job_store import JobStore, Quota, UnknownBlob, UploadRefused
+from node.lease.job_store import JobStore, Quota
 from node.lease.lease_book import LeaseBook, LiveLease
 from node.lease.messages import (
     NONCE_BYTES,
@@ -128,7 +128,10 @@ class LeaseService:
             self._nursery = nursery
             task_status.started()
             while True:
-                await self._tidy()
+                try:
+                    await self._tidy()
+                except LoopinError as trouble:
+                    log.warning("event=jobs_not_tidied reason=%r", str(trouble))
                 await trio.sleep(TIDY_SECONDS)
 
     # What the network asks of its handler
@@ -263,7 +266,7 @@ class LeaseService:
             with sink:
                 try:
                     await self._in_turn(work, sink)
-                except* (JobFailed, UnknownBlob, UploadRefused) as failures:
+                except* LoopinError as failures:
                     await sink.send(_first(failures))
         except* trio.BrokenResourceError:
             log.info("event=lease_client_gone")
