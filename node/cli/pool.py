@@ -164,6 +164,7 @@ def quote_document(quote: Quote) -> Json:
         "priceBeforeQ32": str(quote.before.price_q32),
         "priceAfterQ32": str(quote.after.price_q32),
         "fitsInABlock": quote.fits_in_a_block,
+        "mayEndThen": quote.may_end_then,
     }
 
 
@@ -180,6 +181,8 @@ def quote_facts(quote: Quote, token: Token) -> Mapping[str, str]:
     }
     if not quote.fits_in_a_block:
         facts["note"] = "more than a block sells at once: lease it in parts"
+    elif not quote.may_end_then:
+        facts["note"] = "too many leases end in that block: choose another duration"
     return facts
 
 

@@ -51,6 +51,7 @@ class Quote:
     worst_case: Balance
     within: int
     fits_in_a_block: bool
+    may_end_then: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,16 +122,19 @@ def ask_quote(client: NodeClient, pool_id: int, units: int, duration: int, withi
     """Return what a lease costs. Raises: CallRefused with the chain's reason, BadAnswer."""
     answer = client.call("pools_quote", pool_id, units, duration, within)
     item = read_object(answer, "the quote")
+    cost, worst = read_amount(item.get("cost"), "the cost"), item.get("worstCase")
     return Quote(
         pool_id=pool_id,
         units=units,
         duration=duration,
-        cost=read_amount(item.get("cost"), "the cost"),
+        cost=cost,
         before=read_price(item.get("priceBefore")),
         after=read_price(item.get("priceAfter")),
-        worst_case=read_amount(item.get("worstCase"), "the worst case"),
+        # Where the worst case is more than exists, there is no more to propose than the cost.
+        worst_case=cost if worst is None else read_amount(worst, "the worst case"),
         within=within,
         fits_in_a_block=item.get("fitsInABlock") is True,
+        may_end_then=item.get("mayEndThen") is True,
     )
 
 

@@ -4,7 +4,7 @@ Everything is read from the state after one block. Nothing here is an offer: the
 a lease is bought, and never takes more than the client signed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from node.rpc.backend import RuntimeBackend
@@ -27,10 +27,8 @@ from node.rpc.namespaces.pools_views import (
     ShareView,
 )
 from node.rpc.slices import Slices
-from primitives.errors import DispatchError
-from primitives.types import AccountId, Balance, Digest, Height
-from runtime.pools.clockwork import spot_price
-from runtime.pools.controller import average_utilisation, exp2, highest_octaves, worst_case_cost
+from primitives.types import AccountId, Digest, Height
+from runtime.pools.controller import exp2, highest_octaves
 from runtime.pools.module import Pools as PoolsModule
 from runtime.pools.parameters import HOUR
 from runtime.pools.pricing import (
@@ -39,11 +37,11 @@ from runtime.pools.pricing import (
     NotEnoughSupply,
     PriceQ32,
     Units,
-    quote,
     validate_range,
 )
 from runtime.pools.records import Lease, Sample
 from runtime.pools.settlement import extension_cost, sale_max
+from runtime.pools.views import view_history, view_lease, view_member, view_pool, view_quote
 from runtime.runtime import Runtime
 
 LIST_PAGE_MAX = 100
@@ -118,33 +116,24 @@ class Pools:
         """
         _require_within(within)
         pools = self._backend.runtime_after(at).pools
-        pool = pools.desk.pool(_u32("poolId", pool_id))
-        _let_a_block_pass(pools, pool_id)
-        state, unsold = pools.desk.state(pool_id), pools.supply.roster.unsold(pool_id)
+        pools.desk.pool(_u32("poolId", pool_id))
         validate_range("units", units, lowest=1, highest=UNITS_MAX)
-        pool.rule.validate_duration(pools.desk.clock, Blocks(duration))
-        exact = quote(pool.rule.curve, state.market, Units(units), Blocks(duration))
-        if units > unsold:
-            raise NotEnoughSupply(units, unsold)
-        worst = worst_case_cost(
-            pool.rule.curve,
-            state.market,
-            pools.desk.rates(pool),
-            state.octaves,
-            units=Units(units),
-            duration=Blocks(duration),
-            within=Blocks(within),
-        )
+        _let_a_block_pass(pools, pool_id)
+        quoted = view_quote(pools, pool_id, Units(units), Blocks(duration), Blocks(within))
+        if units > quoted.unsold:
+            raise NotEnoughSupply(units, quoted.unsold)
         return QuoteView(
             pool_id=pool_id,
             units=units,
             duration=duration,
-            cost=exact.cost,
-            price_before=_price(pools, exact.price_before),
-            price_after=_price(pools, exact.price_after),
-            worst_case=worst,
+            ends=quoted.ends,
+            cost=quoted.cost,
+            price_before=_price(pools, quoted.price_before),
+            price_after=_price(pools, quoted.price_after),
+            worst_case=quoted.worst_case,
             within=within,
-            fits_in_a_block=units <= sale_max(state.supply),
+            fits_in_a_block=units <= quoted.sale_left,
+            may_end_then=quoted.ends_free > 0,
         )
 
     @method("pools_quoteExtension")
@@ -184,6 +173,8 @@ class Pools:
         if lease is None:
             return None
         left = _left(pools, lease)
+        _let_a_block_pass(pools, lease.pool_id)
+        view = view_lease(pools, lease_id)
         return LeaseView(
             lease_id=lease_id,
             client=lease.client,
@@ -198,7 +189,8 @@ class Pools:
             ceiling=lease.ceiling,
             key=lease.key,
             shares=[ShareView(each.provider, each.units, each.total) for each in lease.shares],
-            refund=_refund(pools, lease_id),
+            streamed=view.streamed,
+            refund=view.refund,
         )
 
     @method("pools_leases")
@@ -238,9 +230,8 @@ class Pools:
         """Return price and use of a pool at the end of its last price periods."""
         require_count(count, HISTORY_PAGE_MAX)
         pools = self._backend.runtime_after(at).pools
-        pools.desk.pool(_u32("poolId", pool_id))
         slices, samples = Slices(), []
-        for sample in _samples(pools, pool_id, count):
+        for sample in view_history(pools, _u32("poolId", pool_id), count):
             samples.append(_sample_view(pools, sample))
             await slices.breathe()
         return HistoryView(pool_id, pools.config.price_period, samples)
@@ -254,8 +245,7 @@ class Pools:
             pool_id = pools.engaged[class_id, account]
             if pool_id is None:
                 continue
-            member = pools.desk.member(pool_id, account)
-            _, claimable = member.claim.claimed(pools.desk.state(pool_id).reward)
+            member = view_member(pools, pool_id, account)
             found.append(
                 MembershipView(
                     pool_id=pool_id,
@@ -263,8 +253,7 @@ class Pools:
                     units=member.units,
                     leased=member.leased,
                     leaving=member.leaving,
-                    unsold=member.unsold,
-                    claimable=claimable,
+                    claimable=member.claimable,
                     leases=member.served,
                 )
             )
@@ -298,20 +287,19 @@ def _ppb(share: int, one: int) -> int:
 
 
 def _summary(runtime: Runtime, pool_id: int) -> PoolSummary:
-    pools = runtime.pools
-    pool, state = pools.desk.pool(pool_id), pools.desk.state(pool_id)
-    resource = runtime.pocps.resource(pool.class_id)
+    view, pools = view_pool(runtime.pools, pool_id), runtime.pools
+    resource = runtime.pocps.resource(view.class_id)
     return PoolSummary(
         pool_id=pool_id,
-        class_id=pool.class_id,
+        class_id=view.class_id,
         class_name="" if resource is None else resource.name,
-        supply=state.supply,
-        leased=state.leased,
-        unsold=pools.supply.roster.unsold(pool_id),
-        average_ppb=_ppb(average_utilisation(pools.desk.rates(pool), state.average), 1 << 32),
-        base_price=_price(pools, exp2(state.octaves)),
-        price=_price(pools, spot_price(pool, state)),
-        providers=state.members,
+        supply=view.supply,
+        leased=view.leased,
+        unsold=view.unsold,
+        average_ppb=_ppb(view.average_q32, 1 << 32),
+        base_price=_price(pools, view.base_price),
+        price=_price(pools, view.price),
+        providers=view.members,
     )
 
 
@@ -344,28 +332,6 @@ def _let_a_block_pass(pools: PoolsModule, pool_id: int) -> None:
     block = pools.context.block
     pools.context.block = replace(block, height=Height(block.height + 1))
     pools.clockwork.tick(pool_id)
-
-
-def _refund(pools: PoolsModule, lease_id: int) -> Balance | None:
-    """Return what ending a lease in the next block refunds, by ending it; None if it cannot end."""
-    pool_id = pools.desk.lease(lease_id).pool_id
-    before = pools.books[pool_id].refunded
-    _let_a_block_pass(pools, pool_id)
-    try:
-        pools.sales.terminate(lease_id)
-    except DispatchError:
-        return None
-    return Balance(pools.books[pool_id].refunded - before)
-
-
-def _samples(pools: PoolsModule, pool_id: int, count: int) -> Iterator[Sample]:
-    """Yield the last samples of a pool, oldest first."""
-    size, period = pools.config.history_max, pools.config.price_period
-    newest = pools.desk.height // period
-    for number in range(max(0, newest - min(count, size) + 1), newest + 1):
-        sample = pools.history[pool_id, number % size]
-        if sample is not None and sample.height // period == number:
-            yield sample
 
 
 def _sample_view(pools: PoolsModule, sample: Sample) -> SampleView:

@@ -87,16 +87,19 @@ class QuoteView:
     pool_id: int
     units: int
     duration: int
+    ends: Height
     cost: Balance
     """Exact in the next block, if nobody else leases, leaves or joins in it before."""
     price_before: PriceView
     price_after: PriceView
-    worst_case: Balance
+    worst_case: Balance | None
     """If the base price rises as fast as it can for ``within`` blocks first; other leases can
-    raise it further. What to give as the most to be paid."""
+    raise it further. What to give as the most to be paid; null if nobody could pay it."""
     within: int
     fits_in_a_block: bool
     """Whether a block may sell so many units at once."""
+    may_end_then: bool
+    """Whether there is a place among the leases that end in that block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,8 @@ class LeaseView:
     ceiling: Balance | None
     key: PublicKey
     shares: Sequence[ShareView]
+    streamed: Balance
+    """Of the shares' totals, what has left the escrow by the next block."""
     refund: Balance | None
     """If its client ended it in the next block; null while it could not be ended."""
 
@@ -178,7 +183,7 @@ class MembershipView:
     units: int
     leased: int
     leaving: int
-    unsold: int
     claimable: Balance
+    """Without what running leases have streamed and nobody has settled."""
     leases: Sequence[int]
     """Those that the account serves a share of, the oldest first."""

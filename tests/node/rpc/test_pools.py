@@ -97,7 +97,8 @@ async def test_a_quote_is_what_the_next_lease_costs_and_does_to_the_price(chain:
 
     assert before - chain.free(ALICE) == int(found["cost"])
     assert int(found["worstCase"]) > int(found["cost"])
-    assert found["fitsInABlock"] is True
+    assert (found["fitsInABlock"], found["mayEndThen"]) == (True, True)
+    assert found["ends"] == chain.lease(0).ends
     assert int(found["priceBefore"]["priceQ32"]) < int(found["priceAfter"]["priceQ32"])
     assert after == found["priceAfter"]
 
@@ -136,6 +137,7 @@ async def test_a_lease_is_shown_with_what_ending_it_would_refund(chain: PoolChai
     assert (found["units"], found["poolId"], found["key"]) == (1500, CPU, "0x" + KEY.hex())
     assert (found["started"], found["ends"], found["term"]) == (lease.started, lease.ends, 2 * HOUR)
     assert found["left"] == lease.ends - (chain.height - 1)
+    assert 0 < int(found["streamed"]) < chain.books().paid_in
     assert sum(each["units"] for each in found["shares"]) == 1500
     assert sum(int(each["total"]) for each in found["shares"]) == chain.books().paid_in
     before = chain.free(ALICE)
