@@ -128,10 +128,7 @@ class LeaseService:
             self._nursery = nursery
             task_status.started()
             while True:
-                try:
-                    await self._tidy()
-                except LoopinError as trouble:
-                    log.warning("event=jobs_not_tidied reason=%r", str(trouble))
+                await self._tidy_safely()
                 await trio.sleep(TIDY_SECONDS)
 
     # What the network asks of its handler
@@ -333,6 +330,13 @@ class LeaseService:
     ) -> None:
         async with _scratch() as folder:
             await run_command(line, command, stdin, folder, sink.send)
+
+    async def _tidy_safely(self) -> None:
+        """Tidy up, unless the node is away: then later."""
+        try:
+            await self._tidy()
+        except LoopinError as trouble:
+            log.warning("event=jobs_not_tidied reason=%r", str(trouble))
 
     async def _tidy(self) -> None:
         """Drop what nobody can ask about any more."""

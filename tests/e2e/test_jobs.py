@@ -60,6 +60,7 @@ ROWS = make_rows(600, 32)
 WRONG_ROW = 3
 """The row that tests.node.lease.wrong_worker computes wrongly."""
 PATIENCE_SECONDS = 180.0
+LOOPBACK = "/ip4/127.0.0.1/tcp/0"
 
 
 def spec() -> ChainSpec:
@@ -119,10 +120,10 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
 
 @contextmanager
 def proving(url: str, folder: Path) -> Iterator[None]:
-    """Run the provider's prover."""
+    """Run the provider's prover, which serves its leases too."""
     command = [sys.executable, "-m", "node.cli.main", "provider", "run", "--key", "//Charlie"]
     process = subprocess.Popen(
-        [*command, "--folder", str(folder), "--url", url, "--json"],
+        [*command, "--folder", str(folder), "--url", url, "--json", "--serve", LOOPBACK],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
@@ -137,9 +138,7 @@ def proving(url: str, folder: Path) -> Iterator[None]:
 @contextmanager
 def serving(chain: Chain, name: str, **changes: Any) -> Iterator[None]:
     """Run the provider's lease service in another thread."""
-    settings = replace(
-        ServeSettings(chain.folder / name, Address("/ip4/127.0.0.1/tcp/0")), **changes
-    )
+    settings = replace(ServeSettings(chain.folder / name, Address(LOOPBACK)), **changes)
     started: SimpleQueue[tuple[trio.lowlevel.TrioToken, trio.CancelScope] | None] = SimpleQueue()
 
     async def run() -> None:
@@ -197,6 +196,15 @@ def load_wrong(stored: StoredJob) -> JobData:
     outputs = right.outputs.copy()
     outputs[WRONG_ROW, 0] ^= 1
     return replace(right, outputs=outputs)
+
+
+def test_who_proves_serves_its_leases_as_well(chain: Chain) -> None:
+    wait_until(lambda: chain.ask(lambda c: c.service(ACCOUNT)) is not None)
+
+    found = run(chain, chain.acquire()).json
+
+    assert found["wrongRow"] is None
+    assert (np.load(chain.folder / "out.npy") == NETWORK.run(ROWS)).all()
 
 
 def test_an_honest_provider_computes_and_wins_against_a_client_that_lies(chain: Chain) -> None:

@@ -13,7 +13,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from node.client.errors import NodeUnreachable
+from node.client.errors import ConnectionLost, NodeUnreachable
 from node.client.node_client import NodeClient
 from node.lease.chain import JobChain, Verdict
 from node.lease.challenger import Challenger, DisputeNotOpened
@@ -21,9 +21,13 @@ from node.lease.client import JobOutcome
 from node.lease.defender import Defender, load_job
 from node.lease.job_store import JobStore, Quota, StoredJob
 from node.lease.messages import Upload, blob_digest, parts_of
+from node.lease.program import ChainBook, announce, until_reachable
+from node.lease.session import NoSuchLease, NotServed, find_place
 from node.provider.sender import NotSent
+from p2p.identity import Address, peer_id_of_key
 from primitives.codec import Plain
-from primitives.types import AccountId, Balance, Height
+from primitives.crypto import KeyPair
+from primitives.types import AccountId, Balance, Height, PublicKey
 from runtime.executive import BlockExecution, ReadyExtrinsic
 from runtime.jobs.moves import JobData
 from runtime.jobs.network import Rows
@@ -38,7 +42,8 @@ from tests.runtime.jobs.test_runtime import (
     job,
 )
 from tests.runtime.jobs.test_runtime import JobChain as LeasedChain
-from tests.runtime.small_chain import extrinsic
+from tests.runtime.jobs.world import KEY
+from tests.runtime.small_chain import GENESIS, extrinsic
 
 
 class MemoryChain(JobChain):
@@ -270,3 +275,95 @@ async def test_a_job_that_is_not_stored_is_not_answered(tmp_path: Path) -> None:
     await Defender(game.chain, empty, game.provider).look()
 
     assert game.provider.sent == []
+
+
+async def test_a_job_that_cannot_be_read_stops_no_defender(tmp_path: Path) -> None:
+    game = Game(tmp_path, job())
+    game.leased.open(job())
+    commitment = game.outcome.result.commitment
+    stored = game.store.find_job(commitment.lease_id, commitment.inputs, commitment.outputs)
+    assert stored is not None
+    stored.inputs.unlink()
+
+    await Defender(game.chain, game.store, game.provider).look()
+
+    assert game.provider.sent == []
+
+
+class ServicePost(BlockPost):
+    """Is refused the first time."""
+
+    is_first = True
+
+    async def send(self, call: Plain, valid_until: Height, *, raise_tip: int, tip_max: int) -> int:
+        if self.is_first:
+            self.is_first = False
+            raise NotSent("the mempool is full")
+        return await super().send(call, valid_until, raise_tip=raise_tip, tip_max=tip_max)
+
+
+async def test_a_service_is_announced_until_the_chain_says_so_and_only_then(
+    autojump_clock: MockClock,
+) -> None:
+    chain, key = MemoryChain(LeasedChain()), KeyPair(bytes([5]) * 32)
+    post = ServicePost(chain, PROVIDER)
+    address = Address("/ip4/192.0.2.9/tcp/30400")
+
+    await announce(chain, post, key, (address,))
+    await announce(chain, post, key, (address,))
+
+    service = chain.service(PROVIDER)
+    assert service is not None
+    assert (service.key, service.addresses) == (key.public, (address,))
+    assert post.sent == ["jobs.announce"]
+
+
+async def test_a_node_that_is_away_is_waited_for(autojump_clock: MockClock) -> None:
+    failures = [NodeUnreachable("away"), ConnectionLost("cut")]
+
+    def ask() -> int:
+        if failures:
+            raise failures.pop()
+        return 7
+
+    assert await until_reachable(ask) == 7
+
+
+async def test_a_book_shows_the_provider_its_own_leases_alone() -> None:
+    leased = LeasedChain()
+    chain = MemoryChain(leased)
+    book = ChainBook(chain, PROVIDER, GENESIS)
+
+    lease = await book.find(leased.lease_id)
+
+    assert lease is not None
+    assert lease.client == CLIENT
+    assert lease.key == PublicKey(CLIENT)
+    assert lease.ends > await book.height()
+    assert await book.find(leased.lease_id + 1) is None
+    assert await ChainBook(chain, CLIENT, GENESIS).find(leased.lease_id) is None
+
+
+def test_a_client_finds_where_its_lease_is_served() -> None:
+    leased = LeasedChain()
+    chain = MemoryChain(leased)
+
+    place = find_place(chain, leased.lease_id, None)
+
+    assert place.provider == PROVIDER
+    assert place.peer == peer_id_of_key(KEY.public)
+    assert place.addresses == ("/ip4/192.0.2.1/tcp/30400",)
+    with pytest.raises(NoSuchLease):
+        find_place(chain, leased.lease_id + 1, None)
+    with pytest.raises(NotServed):
+        find_place(chain, leased.lease_id, CLIENT)
+
+
+def test_addresses_that_nobody_can_dial_are_left_out() -> None:
+    leased = LeasedChain()
+    mixed = ["/ip4/192.0.2.1/udp/1", "/dns4/example.org/tcp/30400", "/nonsense"]
+    leased.do(PROVIDER, "jobs.announce", KEY.public, mixed)
+
+    place = find_place(MemoryChain(leased), leased.lease_id, PROVIDER)
+
+    assert place.addresses == ("/dns4/example.org/tcp/30400",)

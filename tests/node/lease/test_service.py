@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import trio
 
+from node.client.errors import NodeUnreachable
 from node.lease.client import (
     BadResult,
     JobOutcome,
@@ -243,6 +244,22 @@ async def test_an_upload_must_be_what_it_was_announced_as(tmp_path: Path) -> Non
         whole = Upload(LEASE, blob_digest(b"y"), 1, 0, b"y")
 
         assert again.accept(whole) == 1
+
+
+async def test_a_job_fails_with_the_node_and_the_service_goes_on(tmp_path: Path) -> None:
+    async with lease_world(tmp_path) as world:
+        height = world.book.height
+
+        async def away() -> Height:
+            raise NodeUnreachable("away")
+
+        world.book.height = away  # type: ignore[method-assign] # the node is gone
+        with pytest.raises(RequestRefused, match="NodeUnreachable"):
+            await run_job(world)
+        await world.service._tidy_safely()
+        world.book.height = height  # type: ignore[method-assign] # and back
+
+        assert (await run_job(world)).result.commitment.rows == len(ROWS)
 
 
 # ------------------------------------------------------------------------------------ wrong results
