@@ -419,3 +419,21 @@ def test_a_pool_holds_no_more_units_than_arithmetic_allows() -> None:
 def test_a_key_of_a_lease_has_32_bytes() -> None:
     with pytest.raises(Exception, match="32 bytes"):
         PoolChain().error(ALICE, "pools.acquire", CPU, 1, HOUR, 1, KEY[1:])
+
+
+def test_who_came_last_takes_the_place_of_who_goes() -> None:
+    chain = PoolChain()
+    for provider in (DAVE, EVE, FERDIE):
+        chain.prove(provider, 1000)
+    chain.change(DAVE, 0)
+    chain.end()
+
+    chain.do(DAVE, "pools.leave", CPU, 0)
+
+    assert (chain.member(FERDIE).slot, chain.member(EVE).slot) == (0, 1)
+    assert chain.pools.supply.roster.unsold(CPU) == 2000
+    chain.end()
+    for _ in range(8):
+        chain.acquire(ALICE, 10)
+    assert chain.member(FERDIE).leased + chain.member(EVE).leased == 80
+    chain.end()
