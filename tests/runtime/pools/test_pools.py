@@ -168,20 +168,20 @@ def test_units_leave_through_the_queue_at_the_pools_pace() -> None:
     chain.prove(DAVE, 8000)
     chain.skip(2)
 
-    chain.do(DAVE, "pools.leave", CPU, 1000)
-    assert chain.found("LeaveQueued") == [[CPU, DAVE, 1000]]
-    assert chain.pools.supply.roster.unsold(CPU) == 7000
-    # An eighth of the supply a day of 600 blocks: a thousand units take the whole day.
-    chain.skip(599)
+    chain.do(DAVE, "pools.leave", CPU, 100)
+    assert chain.found("LeaveQueued") == [[CPU, DAVE, 100]]
+    assert chain.pools.supply.roster.unsold(CPU) == 7900
+    # An eighth of the supply a day of 600 blocks: a hundred units take a tenth of the day.
+    chain.skip(59)
     assert chain.pool().supply == 8000
     chain.skip(2)
 
-    assert chain.pool().supply == 7000
+    assert chain.pool().supply == 7900
     assert chain.member(DAVE).leaving == 0
     assert chain.pool().first_exit is None
     chain.change(DAVE, 9000)
     chain.end()
-    assert chain.pool().supply == 7000
+    assert chain.pool().supply == 7900
     chain.do(DAVE, "pools.join", CPU)
     assert chain.pool().supply == 9000
 
@@ -221,29 +221,30 @@ def test_a_leased_unit_leaves_when_its_lease_has_ended() -> None:
     chain = PoolChain(exits_max=4)
     chain.prove(DAVE, 160)
     chain.skip(2)
-    lease_id = chain.acquire(ALICE, 10, 600)
+    lease_id = chain.acquire(ALICE, 10, 40)
     chain.do(DAVE, "pools.leave", CPU, 160)
+    chain.prove(EVE, 100_000)
 
-    for _ in range(601):
+    for _ in range(41):
         assert chain.member(DAVE).units >= 10
         chain.end()
     assert chain.pools.lease(lease_id) is None
-    chain.skip(5000)
+    chain.skip(10)
 
     assert chain.pools.members[CPU, DAVE] is None
-    assert chain.pool().supply == 0
+    assert chain.pool().supply == 100_000
     assert (1, DAVE) not in chain.providers.engaged
 
 
 def test_the_queue_is_one_of_many_who_leave_in_turn() -> None:
     chain = PoolChain(exits_max=2)
     for provider in (DAVE, EVE, FERDIE, CHARLIE):
-        chain.prove(provider, 1000)
+        chain.prove(provider, 10_000)
         chain.do(provider, "pools.leave", CPU, 200)
     chain.do(EVE, "pools.cancel_leave", CPU)
     chain.do(CHARLIE, "pools.cancel_leave", CPU)
     left: list[AccountId] = []
-    for _ in range(800):
+    for _ in range(60):
         chain.end()
         left += [event[2] for event in chain.events if event[0] == "pools.UnitsLeft"]
 
@@ -256,14 +257,14 @@ def test_who_serves_only_leases_lets_others_leave_first() -> None:
     for _ in range(16):
         chain.acquire(ALICE, 2, 600)
         chain.end()
-    chain.prove(EVE, 1000)
+    chain.prove(EVE, 8000)
     chain.do(DAVE, "pools.leave", CPU, 32)
     chain.do(EVE, "pools.leave", CPU, 100)
     assert chain.member(DAVE).leased == 32
 
-    chain.skip(500)
+    chain.skip(70)
 
-    assert chain.member(EVE).units == 900
+    assert chain.member(EVE).units == 7900
     assert chain.member(DAVE).units == 32
 
 
