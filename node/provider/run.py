@@ -1,7 +1,7 @@
 """Running a provider: which classes, over which node, until it is cancelled."""
 
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from functools import partial
 from typing import TypeVar
 
@@ -40,31 +40,27 @@ async def run_provider(
     Raises: NoSuchClass, NothingToProve, BadAnswer.
     """
     settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    client = NodeClient(endpoint, CALL_SECONDS)
-    reader = PocpsReader(client, AccountId(pair.public))
-    try:
+    account = AccountId(pair.public)
+    with ExitStack() as stack:
+        client = stack.enter_context(NodeClient(endpoint, CALL_SECONDS))
+        reader = PocpsReader(client, account)
         chosen = await _until_reachable(board, partial(_choose, reader, tuple(class_ids)))
         board.token = await _until_reachable(board, lambda: client.token)
-        board.address = encode_address(AccountId(pair.public), client.token.ss58_prefix)
+        board.address = encode_address(account, client.token.ss58_prefix)
         sender = Sender(endpoint, pair)
-        programs = [
-            ClassProgram(
-                terms,
-                reader.windows(),
-                settings,
-                # Each reads in a thread of its own.
-                reader=PocpsReader(NodeClient(endpoint, CALL_SECONDS), sender.account),
-                post=sender,
-                board=board,
-            )
-            for terms in chosen
-        ]
+
+        def program(terms: ClassTerms) -> ClassProgram:
+            # Each reads in a thread of its own.
+            own = stack.enter_context(NodeClient(endpoint, CALL_SECONDS))
+            reading = PocpsReader(own, account)
+            windows = reader.windows()
+            return ClassProgram(terms, windows, settings, reader=reading, post=sender, board=board)
+
+        programs = [program(terms) for terms in chosen]
         async with trio.open_nursery() as nursery:
-            for program in programs:
-                nursery.start_soon(program.run)
+            for each in programs:
+                nursery.start_soon(each.run)
             nursery.start_soon(_follow, endpoint, programs, board)
-    finally:
-        client.__exit__(None, None, None)
 
 
 async def _follow(endpoint: Endpoint, programs: Sequence[ClassProgram], board: Board) -> None:

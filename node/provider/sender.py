@@ -5,6 +5,8 @@ one before it; what is sent expires.
 """
 
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 import trio
 
@@ -26,6 +28,8 @@ FOLLOW_SECONDS = 30.0
 CALL_SECONDS = 10.0
 THREADS = 8
 
+T = TypeVar("T")
+
 _FATES = ("usurped", "dropped", "invalid")
 
 
@@ -40,6 +44,8 @@ class Sender:
         self._endpoint = endpoint
         self._pair = pair
         self._turn = trio.Lock()
+        self._client = NodeClient(endpoint, CALL_SECONDS)
+        """Of whoever has the turn; it remembers the chain's metadata, and keeps no connection."""
         self._limiter = trio.CapacityLimiter(THREADS)
         self.account = AccountId(pair.public)
 
@@ -49,23 +55,34 @@ class Sender:
         The tip is ``raise_tip`` times the fee, at most ``tip_max``.
         Raises: NotSent, and as ``NodeClient``.
         """
-        client = NodeClient(self._endpoint, CALL_SECONDS)
-        try:
-            async with self._turn:
-                extrinsic, subscription = await trio.to_thread.run_sync(
-                    self._submit, client, call, valid_until, raise_tip, tip_max,
-                    limiter=self._limiter,
-                )  # fmt: skip
-            cost: int = await trio.to_thread.run_sync(
-                _follow, client, extrinsic, subscription, limiter=self._limiter
-            )
-            return cost
-        finally:
-            client.__exit__(None, None, None)
+        async with self._turn:
+            try:
+                extrinsic, subscription = await self._in_thread(
+                    self._submit, call, valid_until, raise_tip, tip_max
+                )
+            except LoopinError:
+                # The next one learns anew which chain it is and how it signs.
+                self._client = NodeClient(self._endpoint, CALL_SECONDS)
+                raise
+        return await self._in_thread(self._follow, extrinsic, subscription)
+
+    async def _in_thread(self, function: Callable[..., T], *given: object) -> T:
+        """Run what blocks; who is cancelled does not wait for its end."""
+        found: T = await trio.to_thread.run_sync(  # type: ignore[call-arg] # older stubs than trio
+            function, *given, abandon_on_cancel=True, limiter=self._limiter
+        )
+        return found
 
     def _submit(
+        self, call: Plain, valid_until: Height, raise_tip: int, tip_max: int
+    ) -> tuple[bytes, Subscription]:
+        with self._client as client:
+            return self._signed(client, call, valid_until, raise_tip, tip_max)
+
+    def _signed(
         self, client: NodeClient, call: Plain, valid_until: Height, raise_tip: int, tip_max: int
     ) -> tuple[bytes, Subscription]:
+        """Return the extrinsic and what follows it, having been taken by the node."""
         address = encode_address(self.account, client.token.ss58_prefix)
         nonce = client.next_nonce(address)
         extrinsic = sign(client, self._pair, call, Terms(nonce, valid_until, Balance(0)))
@@ -78,21 +95,20 @@ class Sender:
         except CallRefused as refusal:
             raise NotSent(str(refusal)) from refusal
 
-
-def _follow(client: NodeClient, extrinsic: bytes, subscription: Subscription) -> int:
-    """Wait until the extrinsic is in a block and return its cost. Raises: NotSent."""
-    with subscription:
-        for news in subscription.notifications(time.monotonic() + FOLLOW_SECONDS):
-            kind, block = _status(news)
-            if kind in _FATES:
-                raise NotSent(f"the extrinsic was {kind}")
-            if block is None:
-                continue
-            inclusion = find_inclusion(client, extrinsic, block)
-            if inclusion.error is not None:
-                raise NotSent(inclusion.error)
-            return inclusion.fee
-    return 0
+    def _follow(self, extrinsic: bytes, subscription: Subscription) -> int:
+        """Wait until the extrinsic is in a block and return its cost. Raises: NotSent."""
+        with subscription, NodeClient(self._endpoint, CALL_SECONDS) as client:
+            for news in subscription.notifications(time.monotonic() + FOLLOW_SECONDS):
+                kind, block = _status(news)
+                if kind in _FATES:
+                    raise NotSent(f"the extrinsic was {kind}")
+                if block is None:
+                    continue
+                inclusion = find_inclusion(client, extrinsic, block)
+                if inclusion.error is not None:
+                    raise NotSent(inclusion.error)
+                return inclusion.fee
+        return 0
 
 
 def _status(news: Json) -> tuple[str, Digest | None]:

@@ -104,9 +104,9 @@ def test_a_class_that_is_not_there_is_named(client: NodeClient) -> None:
 
 
 async def _send(url: str, call: list[object], *, valid_for: int = 64) -> int:
-    sender = Sender(Endpoint.parse(url), derive_key_pair("//Charlie"))
     with NodeClient(Endpoint.parse(url)) as client:
         until = Height(client.header().header.height + valid_for)
+    sender = Sender(Endpoint.parse(url), derive_key_pair("//Charlie"))
     return await sender.send(call, until, raise_tip=1, tip_max=1000)  # type: ignore[arg-type] # plain values
 
 
@@ -125,16 +125,16 @@ async def test_a_call_that_no_mempool_takes_is_not_sent(url: str) -> None:
 
 
 async def test_two_calls_at_once_get_two_nonces(url: str) -> None:
-    sender = Sender(Endpoint.parse(url), alice())
     costs: list[int] = []
 
-    async def send() -> None:
+    async def send(sender: Sender) -> None:
         call = ["balances.transfer", bytes(dev_account("Bob")), 10**9]
         costs.append(await sender.send(call, Height(10**6), raise_tip=0, tip_max=0))  # type: ignore[arg-type] # plain values
 
+    sender = Sender(Endpoint.parse(url), alice())
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(send)
-        nursery.start_soon(send)
+        nursery.start_soon(send, sender)
+        nursery.start_soon(send, sender)
 
     assert len(costs) == 2
     assert all(cost > 0 for cost in costs)
