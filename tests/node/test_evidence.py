@@ -1,5 +1,6 @@
 """Evidence on disk: kept over restarts, bounded, and never in the way of a start."""
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,7 @@ def test_damaged_file_is_put_aside(tmp_path: Path, data: bytes) -> None:
 def test_disk_that_refuses_costs_the_copy_only(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING, logger="node.evidence")
     file = EvidenceFile(tmp_path / "missing" / "evidence")
 
     assert file.add(notarized_twice(1, 1))
