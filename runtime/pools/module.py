@@ -131,7 +131,7 @@ class Pools(Module):
         """Open a pool of a resource class; a deposit is held while it is open.
 
         ``price_q32`` is the first base price, in base units a milli-unit and block, Q32; a class
-        that is sold already has a price, and no pool of it begins with a higher one.
+        that has pools has a price, and no pool of it begins with a higher one.
         Emits: Held, PoolOpened.
         Raises: UnknownClass, TooManyPools, StartPriceRefused, ParameterOutOfRange, and what
             holding raises.
@@ -357,14 +357,17 @@ class Pools(Module):
         self.emit(events.PoolOpened(pool_id, pool.class_id, pool.owner, price))
 
     def _class_price(self, class_id: int) -> PriceQ32 | None:
-        """Return the base price of a class, each of its pools weighed by its units."""
-        supply = value = 0
+        """Return the base price of a class, each of its pools weighed by its units.
+
+        While none has any, the highest: an empty pool is no reason to begin at any price.
+        """
+        prices, supply, value = [], 0, 0
         for pool_id in self.pool_ids.get():
             if self.desk.pool(pool_id).class_id == class_id:
                 state = self.desk.state(pool_id)
-                supply += state.supply
-                value += state.supply * exp2(state.octaves)
-        return PriceQ32(value // supply) if supply else None
+                prices.append(exp2(state.octaves))
+                supply, value = supply + state.supply, value + state.supply * prices[-1]
+        return PriceQ32(value // supply) if supply else max(prices, default=None)
 
     def _validate_client(self, signer: Signer, lease_id: int) -> Lease:
         lease = self.desk.lease(lease_id)
