@@ -24,6 +24,9 @@ from runtime.jobs.commitment import Commitment
 
 log = logging.getLogger(__name__)
 
+FILE_BYTES = 4096
+"""What a file takes however little is in it, so that empty ones are bounded too."""
+
 
 class UploadRefused(LoopinError):
     """The part does not fit: wrong place, wrong bytes, or no room for it."""
@@ -72,7 +75,7 @@ class JobStore:
         there = partial.stat().st_size if partial.exists() else 0
         if part.offset != there:
             return there
-        self._take_room(part.lease_id, len(part.data))
+        self._take_room(part.lease_id, len(part.data) + (0 if partial.exists() else FILE_BYTES))
         partial.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("ab") as file:
             file.write(part.data)
@@ -80,7 +83,7 @@ class JobStore:
         if there == part.size:
             if blob_digest(partial.read_bytes()) != part.digest:
                 partial.unlink()
-                self._sizes[part.lease_id] -= there
+                self._sizes[part.lease_id] -= there + FILE_BYTES
                 raise UploadRefused("the bytes have another digest")
             partial.rename(whole)
         return there
@@ -172,4 +175,5 @@ class JobStore:
 
 
 def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    """Return what a folder takes, each file its block at least."""
+    return sum(FILE_BYTES + path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -301,7 +301,8 @@ class Jobs(Module):
     def check_invariants(self) -> None:
         waiting = self.waiting.get()
         disputes = {number: item for number, item in self.disputes.items() if item is not None}
-        assert list(waiting) == sorted(waiting)
+        deadlines = [deadline for deadline, _ in waiting]
+        assert deadlines == sorted(deadlines)
         assert {number: deadline for deadline, number in waiting} == {
             number: dispute.deadline for number, dispute in disputes.items()
         }

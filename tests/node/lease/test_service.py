@@ -16,7 +16,7 @@ from node.lease.client import (
     WrongProvider,
     find_wrong_row,
 )
-from node.lease.job_store import JobStore, Quota
+from node.lease.job_store import FILE_BYTES, JobStore, Quota
 from node.lease.messages import (
     CommandOutput,
     Exited,
@@ -224,7 +224,7 @@ async def test_no_more_jobs_wait_than_may(tmp_path: Path) -> None:
             await run_job(world)
 
 
-@pytest.mark.parametrize("quota", [Quota(lease_bytes_max=10), Quota(total_bytes_max=10)])
+@pytest.mark.parametrize("quota", [Quota(lease_bytes_max=5000), Quota(total_bytes_max=5000)])
 async def test_a_lease_stores_no_more_than_its_quota(tmp_path: Path, quota: Quota) -> None:
     async with lease_world(tmp_path, quota=quota) as world:
         client = world.client()
@@ -240,7 +240,8 @@ async def test_an_upload_must_be_what_it_was_announced_as(tmp_path: Path) -> Non
         for wrong in (Upload(LEASE, GENESIS, 1, 0, b"x"), Upload(LEASE, GENESIS, 1, 0, b"xy")):
             with pytest.raises(RequestRefused, match="UploadRefused"):
                 await ask(world, encode_request(wrong))
-        again = JobStore(tmp_path, Quota(lease_bytes_max=1))
+        # What was refused takes no room.
+        again = JobStore(tmp_path, Quota(lease_bytes_max=FILE_BYTES + 1))
         whole = Upload(LEASE, blob_digest(b"y"), 1, 0, b"y")
 
         assert again.accept(whole) == 1
