@@ -299,27 +299,28 @@ class Jobs(Module):
                 self._settle(number, dispute, winner=dispute.provider, reason=GIVEN_UP)
 
     def check_invariants(self) -> None:
-        waiting = self.waiting.get()
-        disputes = {number: item for number, item in self.disputes.items() if item is not None}
+        waiting, held = self.waiting.get(), self.around.tokens.held_for
+        open_ones = {number: item for number, item in self.disputes.items() if item is not None}
         deadlines = [deadline for deadline, _ in waiting]
-        assert deadlines == sorted(deadlines)
-        assert {number: deadline for deadline, number in waiting} == {
-            number: dispute.deadline for number, dispute in disputes.items()
-        }
-        assert dict(self.disputed.items()) == {
-            (dispute.lease_id, dispute.provider): number for number, dispute in disputes.items()
-        }
-        assert len(disputes) <= self.config.disputes_max
+        self.require("deadlines_are_in_order", deadlines == sorted(deadlines))
+        known = {number: dispute.deadline for number, dispute in open_ones.items()}
+        places = {number: deadline for deadline, number in waiting}
+        self.require("every_dispute_waits_once", known == places and len(waiting) == len(places))
+        shares = {(each.lease_id, each.provider): n for n, each in open_ones.items()}
+        self.require("one_dispute_a_share", shares == dict(self.disputed.items()))
+        self.require("disputes_are_few", len(open_ones) <= self.config.disputes_max)
+        shown = {number for number, each in open_ones.items() if each.phase is Phase.PROOF}
+        self.require("rows_are_kept_for_proofs", shown == {n for n, _ in self.revealed.items()})
         bonds: dict[AccountId, int] = {}
-        for number, dispute in disputes.items():
+        for dispute in open_ones.values():
             bonds[dispute.client] = bonds.get(dispute.client, 0) + dispute.bond
-            assert (number in self.revealed) == (dispute.phase is Phase.PROOF)
         for client, amount in bonds.items():
-            assert self.around.tokens.held_for(client, BOND_HOLD) == amount
+            self.require("bonds_are_held", held(client, BOND_HOLD) == amount)
         for provider, service in self.services.items():
             assert service is not None
-            assert self.around.tokens.held_for(provider, SERVICE_HOLD) == service.deposit
-            assert all(each.until for each in service.keys[:-1])
+            self.require("deposits_are_held", held(provider, SERVICE_HOLD) == service.deposit)
+            ended = all(each.until for each in service.keys[:-1])
+            self.require("one_key_is_in_force", ended)
 
     def _ended(self, service: Service) -> tuple[ServiceKey, ...]:
         """Return the keys that are still judged, as if the one in force were replaced now."""
