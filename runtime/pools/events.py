@@ -301,7 +301,10 @@ class LeaseSlotFull(DispatchError):
 
 
 class TooScattered(DispatchError):
-    """So many units lie with more providers than serve one lease; lease fewer."""
+    """More providers than serve one lease would have to; lease fewer, or more if they are few.
+
+    A provider that serves many leases already takes no tiny one.
+    """
 
 
 class TooManyLeases(DispatchError):

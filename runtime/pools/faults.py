@@ -44,7 +44,9 @@ class Faults:
         """Set a member's units; the leases it served last lose their shares first."""
         losses: list[Loss] = []
         member = self.desk.member(pool_id, change.provider)
-        before, units = member.units, self.supply.capped(pool_id, member, change.units)
+        # What is live now, not what was when the news was put into the queue.
+        live = self.desk.services.providers.proven_units(change.class_id, change.provider)
+        before, units = member.units, self.supply.capped(pool_id, member, live)
         while member.leased > units:
             lease_id = member.served[-1]
             reason = change.reason or "units gone"

@@ -72,9 +72,11 @@ class Leases:
         ends = Height(now + order.duration)
         self._enlist(lease_id, client, ends)
         desk.take_in(order.pool_id, client, amount)
-        taken = self._assign(order.pool_id, lease_id, order.units, desk.config.shares_max)
+        taken = self._assign(
+            order.pool_id, lease_id, order.units, desk.config.shares_max, is_sale=True
+        )
         if sum(units for _, units in taken) < order.units:
-            raise events.TooScattered(f"{desk.config.shares_max} providers have fewer units free")
+            raise events.TooScattered(f"{desk.config.shares_max} providers do not serve so many")
         totals = split(amount, [units for _, units in taken])
         shares = tuple(
             Share(who, units, total) for (who, units), total in zip(taken, totals, strict=True)
@@ -263,19 +265,27 @@ class Leases:
         self.tables.states[order.pool_id] = state
 
     def _assign(
-        self, pool_id: int, lease_id: int, units: Units, most: int
+        self, pool_id: int, lease_id: int, units: Units, most: int, *, is_sale: bool
     ) -> list[tuple[AccountId, Units]]:
         """Draw at most ``most`` providers and let them serve up to ``units`` of a lease."""
         taken: list[tuple[AccountId, Units]] = []
+        passed: list[AccountId] = []
         beacon, roster = self.desk.services.beacon(), self.supply.roster
-        while units and len(taken) < most and roster.unsold(pool_id):
-            place = lease_id.to_bytes(8, "big") + len(taken).to_bytes(2, "big")
+        while units and len(taken) + len(passed) < most and roster.unsold(pool_id):
+            place = lease_id.to_bytes(8, "big") + (len(taken) + len(passed)).to_bytes(2, "big")
             provider = roster.draw(pool_id, keyed_hash(Purpose.LEASE_DRAW, beacon + place))
-            got = Units(min(units, self.desk.member(pool_id, provider).unsold))
+            member = self.desk.member(pool_id, provider)
+            got = Units(min(units, member.unsold))
+            if is_sale and self.supply.is_too_small(member, got):
+                self.supply.withhold(pool_id, provider)
+                passed.append(provider)
+                continue
             self.supply.lend(pool_id, provider, lease_id, got)
             self.desk.emit(events.ShareAssigned(lease_id, provider, got))
             taken.append((provider, got))
             units = Units(units - got)
+        for provider in passed:
+            self.supply.write(pool_id, provider, self.desk.member(pool_id, provider))
         return taken
 
     def _move(
@@ -286,7 +296,7 @@ class Leases:
             return []
         self.supply.withhold(lease.pool_id, share.provider)
         most = self.desk.config.shares_max - others
-        return self._assign(lease.pool_id, lease_id, share.units, most)
+        return self._assign(lease.pool_id, lease_id, share.units, most, is_sale=False)
 
     def _extend_by_itself(self, lease_id: int, lease: Lease) -> bool:
         """Extend a lease at its end, if its client asked for that and it can be paid."""

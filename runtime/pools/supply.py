@@ -98,6 +98,15 @@ class Supply:
         leased = Units(member.leased - units)
         self._set_leased(pool_id, provider, replace(member, leased=leased, served=served))
 
+    def is_too_small(self, member: Member, units: Units) -> bool:
+        """Return whether a share would waste a provider's last places for leases.
+
+        Half of them are for shares of any size; of the rest each takes its part of what is unsold,
+        so that a swarm of tiny leases never shuts a provider.
+        """
+        left = self.desk.config.served_max - len(member.served)
+        return 2 * left <= self.desk.config.served_max and units * left < member.unsold
+
     def withhold(self, pool_id: int, provider: AccountId) -> None:
         """Let nobody draw a provider until it is written again."""
         self.roster.weigh(pool_id, self.desk.member(pool_id, provider).slot, Units(0))

@@ -156,9 +156,15 @@ def test_a_lease_is_served_by_so_many_and_no_more() -> None:
 def test_a_provider_serves_so_many_leases_and_no_more() -> None:
     chain = chain_with_supply(served_max=2)
     chain.acquire(ALICE, 1)
-    chain.acquire(ALICE, 1)
+    # Its last place is not for a tiny lease while it has much to sell.
+    assert chain.error(ALICE, "pools.acquire", CPU, 1, HOUR, MUCH, KEY) == "pools.TooScattered"
+    chain.do(DAVE, "pools.leave", CPU, 1597)
+    chain.acquire(ALICE, 2)
 
     assert chain.error(ALICE, "pools.acquire", CPU, 1, HOUR, MUCH, KEY) == "pools.NotEnoughSupply"
+    chain.do(DAVE, "pools.cancel_leave", CPU)
+    assert chain.error(ALICE, "pools.acquire", CPU, 1, HOUR, MUCH, KEY) == "pools.NotEnoughSupply"
+    chain.do(DAVE, "pools.leave", CPU, 1597)
     chain.do(ALICE, "pools.terminate", 0)
     chain.acquire(ALICE, 1)
     chain.end()
