@@ -1,6 +1,7 @@
 """Run simulated histories: ``python -m tests.simulation --seed N`` or ``--seeds A..B``."""
 
 import argparse
+import re
 import sys
 
 from tests.simulation.simulator import Failure, Simulator
@@ -11,12 +12,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--seed", type=int, help="one history, with its outcome in full")
-    which.add_argument("--seeds", help="a range A..B, B not included")
+    which.add_argument("--seeds", type=seeds_of, help="a range A..B, B not included")
     arguments = parser.parse_args()
     if arguments.seed is not None:
         return run(range(arguments.seed, arguments.seed + 1), is_loud=True)
-    first, _, last = arguments.seeds.partition("..")
-    return run(range(int(first), int(last)), is_loud=False)
+    return run(arguments.seeds, is_loud=False)
+
+
+def seeds_of(text: str) -> range:
+    """Return the seeds that ``A..B`` names: none is a mistake, not a success."""
+    found = re.fullmatch(r"([0-9]{1,18})\.\.([0-9]{1,18})", text)
+    if found is None or int(found[1]) >= int(found[2]):
+        raise argparse.ArgumentTypeError(f"{text!r} names no seeds; 0..100 would")
+    return range(int(found[1]), int(found[2]))
 
 
 def run(seeds: range, *, is_loud: bool) -> int:

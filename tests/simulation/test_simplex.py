@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+from argparse import ArgumentTypeError
 from dataclasses import replace
 
 import pytest
 
 from primitives.types import Millis
 from tests.simulation import byzantine
+from tests.simulation.__main__ import seeds_of
 from tests.simulation.byzantine import LIES, Liar
 from tests.simulation.mutants import TRIALS, ForgetfulDisk, Trial
 from tests.simulation.node import Node
@@ -140,6 +142,12 @@ def test_one_seed_gives_one_history_under_any_hash_seed() -> None:
 
     assert outcomes[0] == outcomes[1]
     assert Simulator(14).run().trace in outcomes[0]
+
+
+@pytest.mark.parametrize("text", ["7", "7..7", "9..3", "..", "a..b", "-1..3", "1..2..3"])
+def test_a_range_without_seeds_is_a_mistake_and_no_success(text: str) -> None:
+    with pytest.raises(ArgumentTypeError, match="names no seeds"):
+        seeds_of(text)
 
 
 def test_two_seeds_give_two_histories() -> None:
