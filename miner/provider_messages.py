@@ -63,7 +63,7 @@ class Sight:
     due: int
     """Units that owe a proof in this epoch; 0 if none do."""
     claim: int
-    """Of those, the units that a commitment must cover: leased ones prove themselves by serving."""
+    """Units to commit to: all that are due, since excused ones have no vote and no reward."""
     is_absent: bool
     """Whether maintenance was declared for this epoch."""
     commitment: Commitment | None

@@ -86,7 +86,7 @@ class PocpsReader:
             staked=known.units,
             live=known.live,
             due=known.due,
-            claim=known.claimable()[0],
+            claim=known.claimable()[1],
             is_absent=known.is_absent,
             commitment=Commitment(committed.units, committed.root) if committed else None,
             has_responded=known.proven > 0,

@@ -256,8 +256,9 @@ class Pocps(Module):
     def commit(self, signer: Signer, class_id: ClassId, units: UnitCount, root: Digest) -> None:
         """Commit to the leaves of all units that owe a proof; leased ones may be left out.
 
-        Until the deadline a later commitment takes the place of an earlier one. With all units
-        excused and none committed, they count as proven at once.
+        Until the deadline a later commitment takes the place of an earlier one. Units that are left
+        out stand while they are leased, without a vote or a reward; with none committed, the
+        commitment is the sign of life for which nothing has to be answered.
         Emits: Committed; Proven if nothing is left to answer for.
         Raises: NotRegistered, InProviderJail, NothingDue, AlreadyProven, OutsideWindow, WrongUnits.
         """
@@ -294,7 +295,7 @@ class Pocps(Module):
         known = self.standings.known(key)
         if known.proven:
             raise records.AlreadyProven(f"in epoch {known.epoch}")
-        if known.commitment is None:
+        if known.commitment is None or known.has_signed_on:
             raise records.NotCommitted(f"in epoch {known.epoch}")
         drawing = self.drawing.get()
         is_drawn = drawing is not None and drawing.epoch == known.epoch
@@ -351,12 +352,11 @@ class Pocps(Module):
         self._set_engaged((class_id, provider), is_engaged=False)
 
     def set_leased(self, class_id: int, provider: AccountId, units: Units) -> None:
-        """Note how many of the units are leased: those prove themselves by serving.
+        """Note how many of the units are leased: those stand for as long as they are.
 
         Raises: NotRegistered.
         """
-        key = (class_id, provider)
-        self.standings.write(key, self.standings.known(key).with_leased(units))
+        self.standings.set_leased((class_id, provider), units)
 
     def take_changes(self, limit: int) -> list[UnitsChange]:
         """Remove and return what became of engaged providers' units, oldest first.

@@ -1,8 +1,9 @@
 """One provider's standing in one class, as of one epoch: a plain value and its arithmetic.
 
-Invariants: ``fresh <= units``; what is live or proven never exceeds the units; no operation makes
-or loses a base unit, each says how much left; a slash takes the same share of what is leaving as
-of the bond, and afterwards no unit is left that the bond does not cover.
+Invariants: ``fresh <= units``; what is live or proven never exceeds the units, nor what was worked
+for and what is leased together; no operation makes or loses a base unit, each says how much left;
+a slash takes the same share of what is leaving as of the bond, and afterwards no unit is left that
+the bond does not cover.
 """
 
 from dataclasses import dataclass, replace
@@ -63,9 +64,11 @@ class Provider:
     leaving: tuple[Chunk, ...] = ()
     """Oldest first, at most one an epoch."""
     live: int = 0
-    """Units that were proven in the epoch before, and stand in this one."""
+    """Units that were proven or served in the epoch before, and stand in this one."""
+    worked: int = 0
+    """Those of the live units that were proven by work."""
     proven: int = 0
-    """Units that were proven in this epoch."""
+    """Units that were proven or are served in this epoch, and stand in the next."""
     commitment: Commitment | None = None
     leased: int = 0
     excused: int = 0
@@ -99,9 +102,19 @@ class Provider:
         return Balance(self.bond + sum(chunk.amount for chunk in self.leaving))
 
     @property
+    def counted(self) -> int:
+        """Units that were proven in this epoch by work: those that vote and are rewarded."""
+        return min(self.proven, self.commitment.units) if self.commitment else 0
+
+    @property
+    def has_signed_on(self) -> bool:
+        """Whether the provider, all of whose units were leased, has given its sign of life."""
+        return self.commitment is not None and not self.commitment.units
+
+    @property
     def shortfall(self) -> str:
         """What the provider owes for ``epoch`` if nothing more comes: a reason, or nothing."""
-        if not self.due or self.proven:
+        if not self.due or self.proven or self.has_signed_on:
             return ""
         if self.is_absent:
             return DECLARED
@@ -120,6 +133,7 @@ class Provider:
             epoch=now,
             fresh=0,
             live=self.proven if now == self.epoch + 1 else 0,
+            worked=self.counted if now == self.epoch + 1 else 0,
             proven=0,
             commitment=None,
             excused=self.leased,
@@ -130,8 +144,17 @@ class Provider:
         return max(0, self.due - self.excused), self.due
 
     def with_leased(self, units: int) -> "Provider":
-        """Return the standing with another number of leased units."""
-        return replace(self, leased=units, excused=min(self.excused, units))
+        """Return the standing with another number of leased units.
+
+        What stands because it is served, and not by work, stands no longer than it is served.
+        """
+        return replace(
+            self,
+            leased=units,
+            excused=min(self.excused, units),
+            live=min(self.live, self.worked + units),
+            proven=min(self.proven, self.counted + units),
+        )
 
     def registered(self, units: int, amount: Balance) -> "Provider":
         """Return the standing with more units, which owe nothing before the next epoch."""
@@ -161,6 +184,7 @@ class Provider:
             bond=bond,
             leaving=(*chunks, *chunk),
             live=min(self.live, rest - fresh),
+            worked=min(self.worked, rest - fresh),
             proven=min(self.proven, rest - fresh),
         )
 
@@ -188,7 +212,7 @@ class Provider:
 
     def dropped(self) -> "Provider":
         """Return the standing with nothing live and nothing proven in this epoch."""
-        return replace(self, live=0, proven=0, commitment=None)
+        return replace(self, live=0, worked=0, proven=0, commitment=None)
 
 
 CHUNK = struct(Chunk, amount=AMOUNT, since=U64)
@@ -203,6 +227,7 @@ PROVIDER = struct(
     bond=AMOUNT,
     leaving=listing(CHUNK, CHUNKS_MAX),
     live=U64,
+    worked=U64,
     proven=U64,
     commitment=optional(COMMITMENT),
     leased=U64,

@@ -126,20 +126,36 @@ class Standings:
         live, proven = after.live - before.live, after.proven - before.proven
         if live or proven:
             self._storage.tallies[key[0]] = self.tally(key[0]).changed(live=live, proven=proven)
-        if proven:
-            self._ledger.add(key[1], now, proven * kind_of(resource).operations_per_unit)
-            self._units.add(*key, now, proven)
+        counted = after.counted - before.counted
+        if counted:
+            self._ledger.add(key[1], now, counted * kind_of(resource).operations_per_unit)
+            self._units.add(*key, now, counted)
         if before.units and not after.units:
             self._leave_place(resource, after.slot)
         self.write(key, after)
 
     def prove(self, key: Key, provider: Provider) -> None:
-        """Count what a provider committed itself to as proven. Emits: Proven."""
+        """Count what a provider committed itself to as proven; what it serves stands beside it.
+
+        Only what was proven by work votes and is rewarded: a provider can lease its units to
+        itself for as long as the commitments are open, and need not have them.
+        Emits: Proven.
+        """
         committed = provider.commitment
         assert committed is not None, "what is proven was committed"
-        units = min(provider.due, committed.units + committed.excused)
+        # A lease that ended after the commitment excuses nothing any more.
+        excused = min(committed.excused, provider.excused)
+        units = min(provider.due, committed.units + excused)
         self.change(key, provider, replace(provider, proven=units))
         self._emit(records.Proven(key[1], key[0], provider.epoch, units))
+
+    def set_leased(self, key: Key, units: Units) -> None:
+        """Note how many units serve clients; what stood only by serving stands no longer."""
+        before = self.known(key)
+        after = before.with_leased(units)
+        self.change(key, before, after)
+        if after.is_engaged and after.live != before.live:
+            self._queue.put(UnitsChange(*key, Units(after.live), Balance(0), ""))
 
     def punish(self, key: Key, provider: Provider, charge: Charge) -> Balance:
         """Let a provider climb the ladder and return what that took of its bond.
@@ -216,6 +232,7 @@ class Standings:
             yield "tallies_are_sums", (tally.live, tally.proven) == (live, proven)
             for account, each in providers.items():
                 yield "units_exist", max(each.live, each.proven, each.fresh) <= each.units
+                yield "served_units_are_leased", each.live <= each.worked + each.leased
                 yield "units_are_covered", each.units * resource.bond_per_unit <= each.bond
                 yield "chunks_are_bounded", len(each.leaving) <= self._config.chunks_max
                 held[account] = held.get(account, 0) + each.held
