@@ -369,18 +369,6 @@ async def test_stock_host_dials_known_peers_although_it_was_told_to_keep_none() 
                 await until(lambda: known.peer_id in swarm_of(client).connections)
 
 
-async def test_host_dials_nobody_by_itself() -> None:
-    server, links, client = our_host(SERVER), Links(), our_host(FRIEND)
-    async with server.run(OPEN, links.take):
-        known = info(SERVER, multiaddr_of(server))
-        client._host.get_peerstore().add_addrs(known.peer_id, known.addrs, 60)
-
-        async with client.run((), Links().take):
-            await trio.testing.wait_all_tasks_blocked(0.05)
-
-    assert links.links == []
-
-
 async def test_stock_hosts_share_one_port_in_silence() -> None:
     one, two = stock_host(SERVER, quiet_config()), stock_host(FRIEND, quiet_config())
     port = str(await free_port())
