@@ -22,6 +22,16 @@ STEPS_MAX = 1 << 10
 HISTORY_MAX = 1 << 12
 PERIOD_MAX = 10_000
 BLOCKS_MAX = 10**6
+END_WEIGHT = 100_000
+"""Upper estimates of what hooks take, in nanoseconds: to end a lease,"""
+SHARE_WEIGHT = 150_000
+"""and for each of its shares;"""
+MOVE_WEIGHT = 300_000
+"""to take a lease's share from a provider, beside what those who take it over cost;"""
+EXIT_WEIGHT = 200_000
+"""a step of an exit queue;"""
+POOL_WEIGHT = 100_000
+"""a pool's block."""
 
 
 def find_problems(config: runtime.Config) -> Iterator[Problem]:
@@ -52,6 +62,25 @@ def find_problems(config: runtime.Config) -> Iterator[Problem]:
     if pools.deposit < config.balances.existential_deposit:
         yield f"{AT}.deposit", "at least the existential deposit"
     yield from _pool_problems(pools, {each.class_id for each in config.pocps.classes})
+
+
+def find_live_problems(config: runtime.Config) -> Iterator[Problem]:
+    """Yield what is wrong where blocks have to come on time; test chains may be as slow as wanted.
+
+    No limit alone says how long a block's hooks can take: it is the products that do.
+    """
+    pools = config.pools
+    end = END_WEIGHT + pools.shares_max * SHARE_WEIGHT
+    move = MOVE_WEIGHT + pools.shares_max * SHARE_WEIGHT
+    longest = (
+        pools.ends_max * end
+        + pools.changes_max * pools.served_max * move
+        + pools.pools_max * (POOL_WEIGHT + pools.exits_max * EXIT_WEIGHT)
+    )
+    if longest > config.system.block_weight_max:
+        names = "served_max, ends_max and exits_max"
+        wanted = f"hooks that take less than a block's weight, not up to {longest} ns"
+        yield f"{AT}.changes_max", f"such that a block has, with {names}, {wanted}"
 
 
 def _pool_problems(pools: Config, classes: set[int]) -> Iterator[Problem]:

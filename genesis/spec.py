@@ -187,8 +187,9 @@ def validate_spec(spec: ChainSpec) -> None:
     _validate_runtime(spec.runtime)
     _validate_accounts(spec)
     if spec.chain_type == LIVE:
-        for where, wanted in jobs_rules.find_live_problems(spec.runtime):
-            raise InvalidSpec(f"{where}: must be {wanted}")
+        for rules in (pools_rules, jobs_rules):
+            for where, wanted in rules.find_live_problems(spec.runtime):
+                raise InvalidSpec(f"{where}: must be {wanted}")
 
 
 def _validate_consensus(consensus: Consensus) -> None:

@@ -60,6 +60,8 @@ from runtime.session import is_boundary
 TALLIES_KEPT = 256
 """Epochs whose class prices stay: longer than any reward can be asked for."""
 LEASE_WEIGHT = Weight(1_500_000)
+CLOSE_WEIGHT = Weight(8_000_000)
+"""It deletes up to 4096 samples, which takes longer than anything else that one call can do."""
 Key = Annotated[PublicKey, KEY]
 PlainPrice = Annotated[int, U64]
 Orders = Annotated[tuple[Order, ...], listing(ORDER, ORDERS_MAX)]
@@ -246,7 +248,7 @@ class Pools(Module):
         """
         self.supply.claim(signer, pool_id)
 
-    @call(10, weight=Weight(300_000))
+    @call(10, weight=CLOSE_WEIGHT)
     def close_pool(self, signer: Signer, pool_id: PoolId) -> None:
         """Close a pool without providers and free its deposit.
 

@@ -56,3 +56,26 @@ def test_each_value_keeps_to_its_range(path: str, good: list[Any], bad: list[Any
     for value in bad:
         with pytest.raises(InvalidSpec, match=path.partition(".")[0]):
             parse_spec(spec_with(path, value))
+
+
+def live_spec(**values: int) -> str:
+    """Return the local spec as that of a chain for work, with values of ``runtime.pools``."""
+    parsed = json.loads(TEXT)
+    parsed["chain_type"] = "live"
+    parsed["runtime"]["pools"].update(values)
+    return json.dumps(parsed)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"changes_max": 16},
+        {"served_max": 256, "changes_max": 8},
+        {"ends_max": 1024},
+        {"exits_max": 100},
+    ],
+)
+def test_hooks_of_a_live_chain_take_less_than_a_block(values: dict[str, int]) -> None:
+    parse_spec(live_spec())
+    with pytest.raises(InvalidSpec, match=r"runtime.pools.changes_max.*hooks that take less"):
+        parse_spec(live_spec(**values))
