@@ -15,7 +15,6 @@ Exit codes:
 """
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 
@@ -23,6 +22,7 @@ import click
 
 from node.cli.output import Output
 from node.client.errors import ConnectionLost, NodeUnreachable
+from node.threads import verify_with_one_thread
 from node.version import VERSION
 from primitives.errors import ConfigError, LoopinError
 
@@ -65,9 +65,8 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         if cmd_name in JUDGES:
-            # Read when numpy is imported, which the command's own file does. The batches that a
-            # verifier multiplies are small: threads that wait for each other only cost time.
-            os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+            # Before numpy is imported, which the command's own file does.
+            verify_with_one_thread()
         module = importlib.import_module(f"node.cli.{cmd_name}")
         command: click.Command = getattr(module, cmd_name)
         return command

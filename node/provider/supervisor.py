@@ -19,6 +19,7 @@ import trio
 from node.client.errors import BadAnswer
 from node.provider.lines import read_lines
 from node.rpc.json_types import Json
+from node.threads import environment_of_prover
 
 PAUSE_SECONDS = 1.0
 PAUSE_SECONDS_MAX = 60.0
@@ -98,7 +99,11 @@ class Supervisor:
         self._config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._log_path.open("wb") as log:
             process = await trio.lowlevel.open_process(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=environment_of_prover(),
             )
         assert process.stdin is not None, "asked for a pipe"
         assert process.stdout is not None, "asked for a pipe"

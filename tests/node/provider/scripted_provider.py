@@ -5,6 +5,7 @@ that this is its first run, else with its input.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -24,7 +25,8 @@ STATUS = {
 def main() -> None:
     diary = Path(sys.argv[1])
     before = diary.read_text() if diary.exists() else ""
-    diary.write_text(before + " ".join(sys.argv[2:]) + "\n")
+    threads = os.environ.get("OPENBLAS_NUM_THREADS", "any")
+    diary.write_text(f"{before}{' '.join(sys.argv[2:])} threads={threads}\n")
     print("no json", flush=True)  # noqa: T201 - its protocol
     fact = {"class": 1, "epoch": 3, "event": "too_late", "cost": "5", "detail": "why"}
     for document in (STATUS, fact, {"error": "NothingToProve", "message": "no units"}):

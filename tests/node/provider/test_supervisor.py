@@ -1,6 +1,7 @@
 """The provider beside a node: restarted, logged, measured, and ended with the node."""
 
 import logging
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,10 +16,12 @@ from node.devnet.measurements import Measurements
 from node.provider import supervisor as supervisor_module
 from node.provider.metrics import provider_metrics
 from node.provider.supervisor import ProviderConfig, Supervisor
+from node.threads import verify_with_one_thread
 
 SCRIPT = Path(__file__).with_name("scripted_provider.py")
 PATIENCE_SECONDS = 60
 URL = "http://127.0.0.1:1"
+LIMIT = "OPENBLAS_NUM_THREADS"
 
 
 def config_in(folder: Path) -> ProviderConfig:
@@ -90,6 +93,21 @@ async def test_a_child_that_ends_is_started_again_and_what_it_said_is_kept(
     assert "event=provider class=1 epoch=3 fact=too_late cost=5 detail='why'" in messages
     assert any("detail='no units'" in message for message in messages)
     assert any("event=provider_ended code=3" in message for message in messages)
+
+
+@pytest.mark.parametrize(("operators", "threads"), [({}, "any"), ({LIMIT: "2"}, "2")])
+async def test_a_child_has_all_processors_unless_the_operator_has_set_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operators: dict[str, str], threads: str
+) -> None:
+    unlimited = {name: value for name, value in os.environ.items() if name != LIMIT}
+    monkeypatch.setattr(os, "environ", unlimited | operators)
+    verify_with_one_thread()
+
+    async with supervised(tmp_path) as supervisor:
+        await supervisor.until(lambda: bool(supervisor.status))
+
+    assert os.environ[LIMIT] == operators.get(LIMIT, "1")
+    assert f"threads={threads}\n" in (tmp_path / "diary").read_text()
 
 
 class _Collector(Collector):
