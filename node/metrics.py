@@ -4,9 +4,9 @@ Most values are read from the node's parts when they are asked for, in the expor
 that nothing has to be kept up to date; the durations are observed as they happen.
 """
 
-from collections.abc import Iterator, Mapping, Sized
+from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import trio
 from prometheus_client import CollectorRegistry, GCCollector, Histogram, ProcessCollector
@@ -24,6 +24,7 @@ from node.chain_service import ChainService, NewBest
 from node.consensus_driver import ConsensusDriver
 from node.provider.metrics import provider_metrics
 from node.provider.supervisor import Supervisor
+from node.rpc.backend import SyncState
 from node.silence import Reason
 from node.version import VERSION
 from p2p.faults import Fault
@@ -53,10 +54,10 @@ class Sources:
     mempool: Mempool
     driver: ConsensusDriver
     network: Network | None
-    faults: Mapping[Fault, int] = field(default_factory=dict)
-    """How often peers were charged for what, beside what the network itself charges."""
     evidence: Sized = ()
     """Proofs against validators that wait to be reported."""
+    sync_state: Callable[[], SyncState | None] = lambda: None
+    """How far catching up is; None when nothing has to be caught up."""
 
 
 class Metrics:
@@ -124,7 +125,13 @@ class Metrics:
         best = chain.find_imported(sources.service.best)
         heights.add_metric(["best"], best.header.height if best else chain.final.height)
         heights.add_metric(["finalized"], chain.final.height)
+        sync = sources.sync_state()
+        target = chain.final.height if sync is None else sync.highest_block
+        heights.add_metric(["sync_target"], target)
         yield heights
+        yield GaugeMetricFamily(
+            "loopin_sub_libp2p_is_major_syncing", "1 while catching up.", int(sync is not None)
+        )
         yield GaugeMetricFamily(
             "loopin_ready_transactions_number",
             "Extrinsics that wait and could be included.",
@@ -182,10 +189,10 @@ class Metrics:
             ended.add_metric([reason], count)
         yield ended
         charged = CounterMetricFamily(
-            "loopin_peer_faults", "Messages that peers were charged for.", labels=["fault"]
+            "loopin_peer_faults", "What peers were charged for.", labels=["fault"]
         )
         for fault in Fault:
-            charged.add_metric([fault.label], self._sources.faults.get(fault, 0))
+            charged.add_metric([fault.label], stats.faults.get(fault, 0))
         yield charged
         traffic = CounterMetricFamily(
             "loopin_peer_bytes", "Bytes of a connection.", labels=["peer", "direction"]

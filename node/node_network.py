@@ -4,7 +4,6 @@ Invariants: nothing that a peer sends ends this task; a fault that is the peer's
 whatever else goes wrong does not; what one peer can make this node remember is bounded.
 """
 
-from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -85,8 +84,6 @@ class NodeNetwork:
         self._parts: Parts | None = None
         self._budgets = PeerBudgets()
         self._validators: frozenset[PeerId] = frozenset()
-        self.faults: Counter[Fault] = Counter()
-        """How often peers were charged for what."""
         service.on_final.append(self._on_final)
 
     def attach(self, parts: Parts) -> None:
@@ -119,9 +116,9 @@ class NodeNetwork:
                 await spend(self._budgets.of(peer).bulk, len(frame) + FRAME_COST)
                 await self._on_bulk(peer, decode_frame(frame))
         except DecodeError as error:
-            self._charge(peer, Fault.BAD_BYTES, f"{error.reason}: {error}")
+            self.parts.network.report(peer, Fault.BAD_BYTES, f"{error.reason}: {error}")
         except InvalidMessage as error:
-            self._charge(peer, Fault.INVALID_SIGNATURE, f"{error.reason}: {error}")
+            self.parts.network.report(peer, Fault.INVALID_SIGNATURE, f"{error.reason}: {error}")
 
     async def on_request(
         self, peer: PeerId, name: str, payload: bytes
@@ -132,7 +129,7 @@ class NodeNetwork:
                 await spend(self._budgets.of(peer).answers, len(answer))
                 yield answer
         except DecodeError as error:
-            self._charge(peer, Fault.BAD_BYTES, f"request {name}: {error.reason}")
+            self.parts.network.report(peer, Fault.BAD_BYTES, f"request {name}: {error.reason}")
             raise RequestRefused("bad request") from error
         except StoreError as error:
             raise RequestRefused(error.reason) from error
@@ -236,10 +233,10 @@ class NodeNetwork:
         for answer in answers:
             # No honest node relays these, whatever its state; other refusals depend on ours.
             if isinstance(answer, DecodeError | UnsignedExtrinsic):
-                self._charge(peer, Fault.BAD_BYTES, f"extrinsic: {answer.reason}")
+                self.parts.network.report(peer, Fault.BAD_BYTES, f"extrinsic: {answer.reason}")
                 break
             if isinstance(answer, BadSignature):
-                self._charge(peer, Fault.INVALID_SIGNATURE, "extrinsic")
+                self.parts.network.report(peer, Fault.INVALID_SIGNATURE, "extrinsic")
                 break
         refused = sum(isinstance(answer, LoopinError) for answer in answers)
         await spend(budget, REFUSED_COST * refused)
@@ -268,7 +265,3 @@ class NodeNetwork:
     def _status(self) -> Status:
         chain = self._service.chain
         return Status(chain.final.height, chain.final_hash)
-
-    def _charge(self, peer: PeerId, fault: Fault, detail: str) -> None:
-        self.faults[fault] += 1
-        self.parts.network.report(peer, fault, detail)

@@ -238,7 +238,7 @@ async def _run_core(core: Core, task_status: TaskStatus[int], view: ProgressView
 
     service.on_final += [proofs.on_final, log_final]
     backend = _backend(core, peers)
-    metrics = _metrics(core, driver, network, node_network)
+    metrics = _metrics(core, driver, network, peers)
     sys.setswitchinterval(SWITCH_INTERVAL)
     settle()
     async with AsyncExitStack() as stack:
@@ -302,7 +302,7 @@ def _metrics(
     core: Core,
     driver: ConsensusDriver,
     network: Network | None,
-    node_network: NodeNetwork | None,
+    peers: Peers,
 ) -> Metrics:
     return Metrics(
         Sources(
@@ -312,8 +312,8 @@ def _metrics(
             mempool=core.mempool,
             driver=driver,
             network=network,
-            faults=node_network.faults if node_network else {},
             evidence=core.evidence,
+            sync_state=peers.sync_state,
         )
     )
 

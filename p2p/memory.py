@@ -197,6 +197,10 @@ class MemoryNetwork:
         if ban is not None:
             self.disconnect(peer, f"Banned: {ban.reason}")
 
+    def faults(self) -> Mapping[Fault, int]:
+        """Return how often peers were charged for what."""
+        return dict(self._scores.totals)
+
     def bans(self) -> tuple[Ban, ...]:
         return self._scores.bans(trio.current_time())
 

@@ -234,6 +234,7 @@ class Network:
             bans=self._peers.scores.bans(now),
             known_peers=len(self._peers.book),
             disconnects=dict(sorted(self._disconnects.items())),
+            faults=dict(self._peers.scores.totals),
             refused_handshakes=self._host.handshakes.refused,
         )
 

@@ -9,6 +9,7 @@ a banned one only when all are banned); all times are seconds of the one clock t
 reads.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from p2p.faults import Fault
@@ -53,9 +54,12 @@ class Scores:
     def __init__(self, rules: Rules | None = None) -> None:
         self.rules = rules or Rules()
         self._records: dict[PeerId, _Record] = {}
+        self.totals: Counter[Fault] = Counter()
+        """How often anybody was charged for what, since the start."""
 
     def charge(self, peer: PeerId, fault: Fault, detail: str, now: float) -> Ban | None:
         """Take the price of one fault; return the ban if it is now due."""
+        self.totals[fault] += 1
         record = self._record(peer, now)
         record.points = self._points(record, now) + fault.points
         record.seen = now

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from p2p.channels import ChannelStats
+from p2p.faults import Fault
 from p2p.identity import PeerId
 from p2p.scores import Ban
 
@@ -30,4 +31,6 @@ class NetworkStats:
     known_peers: int
     disconnects: Mapping[str, int]
     """How often a connection ended, by kind of failure."""
+    faults: Mapping[Fault, int]
+    """How often peers were charged for what, by the network or by upper layers."""
     refused_handshakes: int

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -13,9 +14,11 @@ from prometheus_client import generate_latest
 from genesis.presets import dev_spec
 from node.devnet.measurements import Measurements
 from node.metrics import Metrics, MetricsPortTaken, Sources
+from node.rpc.backend import SyncState
 from p2p.channels import ChannelStats
 from p2p.identity import peer_id_of_seed
 from p2p.stats import NetworkStats, PeerStats
+from primitives.types import Height
 from tests.node.small_nodes import SmallNode
 
 BOARD = Path(__file__).resolve().parents[2] / "docker" / "grafana" / "loopin.json"
@@ -58,7 +61,9 @@ def two_peers() -> NetworkStats:
         )
         for number in (0, 7)
     )
-    return NetworkStats(peers, (), known_peers=9, disconnects={"silent": 2}, refused_handshakes=0)
+    return NetworkStats(
+        peers, (), known_peers=9, disconnects={"silent": 2}, faults={}, refused_handshakes=0
+    )
 
 
 @pytest.fixture
@@ -104,6 +109,20 @@ async def test_a_network_is_told_by_channel_and_by_peer(node: SmallNode) -> None
     assert found.total("loopin_channel_dropped_frames_total", channel="bulk") == 7
     assert found.total("loopin_peer_bytes_total", direction="out") == 4000
     assert found.total("loopin_disconnects_total", reason="silent") == 2
+    node.close()
+
+
+async def test_catching_up_is_told_with_its_target(node: SmallNode) -> None:
+    metrics, state = metrics_of(node), SyncState(Height(1), Height(2), Height(900))
+    before = measured(metrics)
+    metrics._sources = replace(metrics._sources, sync_state=lambda: state)
+
+    found = measured(metrics)
+
+    assert before.total("loopin_sub_libp2p_is_major_syncing") == 0
+    assert before.total("loopin_block_height", status="sync_target") == 0
+    assert found.total("loopin_sub_libp2p_is_major_syncing") == 1
+    assert found.total("loopin_block_height", status="sync_target") == 900
     node.close()
 
 

@@ -31,11 +31,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> trio.testing.MockClock:
     return determined(monkeypatch)
 
 
-def metrics_of(node: SmallNode, faults: Counter[Fault], evidence: EvidenceFile) -> Metrics:
-    sources = Sources(
-        "chain", "name", node.service, node.mempool, node.driver, None, faults, evidence
+def metrics_of(node: SmallNode, evidence: EvidenceFile) -> Metrics:
+    return Metrics(
+        Sources("chain", "name", node.service, node.mempool, node.driver, None, evidence)
     )
-    return Metrics(sources)
 
 
 def scraped(metrics: Metrics) -> dict[str, float]:
@@ -52,8 +51,8 @@ async def test_faults_and_evidence_are_counted(
 ) -> None:
     node = SmallNode.open(tmp_path, small_spec())
     faults, evidence = Counter[Fault](), EvidenceFile(tmp_path / "evidence")
-    metrics = metrics_of(node, faults, evidence)
-    metrics._network_stats = NetworkStats((), (), 0, {}, 0)
+    metrics = metrics_of(node, evidence)
+    metrics._network_stats = NetworkStats((), (), 0, {}, faults, 0)
     before = scraped(metrics)
 
     faults[Fault.BAD_BYTES] += 3
@@ -75,11 +74,11 @@ async def test_number_of_series_does_not_grow_with_what_peers_do(
 ) -> None:
     node = SmallNode.open(tmp_path, small_spec())
     faults = Counter(dict.fromkeys(Fault, 10**6))
-    metrics = metrics_of(node, faults, EvidenceFile(tmp_path / "evidence"))
+    metrics = metrics_of(node, EvidenceFile(tmp_path / "evidence"))
     # Reasons are kinds of failure, of which there are as many as classes.
     kinds = [*PeerFault.__subclasses__(), *NetworkFault.__subclasses__()]
     reasons = {kind.__name__: 10**6 for kind in kinds}
-    metrics._network_stats = NetworkStats((), (), 10**6, reasons, 10**6)
+    metrics._network_stats = NetworkStats((), (), 10**6, reasons, faults, 10**6)
 
     families = list(text_string_to_metric_families(generate_latest(metrics.registry).decode()))
 
@@ -96,7 +95,7 @@ async def test_scrape_of_a_busy_node_is_whole_and_only_grows(tmp_path: Path) -> 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.fsync", lambda _: None)
         node = SmallNode.open(tmp_path, small_spec(interval=5))
-        metrics = metrics_of(node, Counter(), EvidenceFile(tmp_path / "evidence"))
+        metrics = metrics_of(node, EvidenceFile(tmp_path / "evidence"))
         seen: list[float] = []
 
         async def scrape(url: str) -> None:
@@ -122,11 +121,12 @@ async def test_a_town_charges_nobody_in_its_metrics(
     town = Town(tmp_path, small_spec(NAMES))
     async with town.living(*NAMES):
         alice = town["Alice"]
-        metrics = metrics_of(alice.small, alice.handler.faults, alice.evidence)
+        metrics = metrics_of(alice.small, alice.evidence)
         await town.wait_height(3)
 
         found = scraped(metrics)
 
+        assert not alice.network.faults()
         assert found["loopin_consensus_validators"] == 4
         table = alice.small.driver.table
         assert table is not None

@@ -36,7 +36,7 @@ def transfers(node: TownNode, sender: str, count: int) -> list[bytes]:
 
 
 def nobody_was_blamed(town: Town) -> bool:
-    return not any(node.handler.faults or node.network.bans() for node in town.nodes.values())
+    return not any(node.network.faults() or node.network.bans() for node in town.nodes.values())
 
 
 def asked(node: TownNode) -> Counter[str]:

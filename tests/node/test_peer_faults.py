@@ -92,7 +92,7 @@ async def test_bytes_that_are_no_message_are_charged_on_both_channels(
         here.send("bulk", b"\xc1")
         await trio.sleep(1)
 
-        assert here.victim.handler.faults == {Fault.BAD_BYTES: 2}
+        assert here.victim.network.faults() == {Fault.BAD_BYTES: 2}
         assert here.is_banned()
 
 
@@ -104,7 +104,7 @@ async def test_extrinsics_that_no_mempool_holds_are_charged_once_a_batch(
         here.send("bulk", encode_extrinsics(items * 5))
         await trio.sleep(1)
 
-        assert here.victim.handler.faults == {Fault.BAD_BYTES: 1}
+        assert here.victim.network.faults() == {Fault.BAD_BYTES: 1}
 
 
 async def test_forged_signatures_are_charged(tmp_path: Path, clock: trio.testing.MockClock) -> None:
@@ -119,7 +119,7 @@ async def test_forged_signatures_are_charged(tmp_path: Path, clock: trio.testing
         )
         here.send("bulk", encode_extrinsics([forged]))
         await trio.sleep(1)
-        assert here.victim.handler.faults == {Fault.INVALID_SIGNATURE: 1}
+        assert here.victim.network.faults() == {Fault.INVALID_SIGNATURE: 1}
         assert here.is_banned()
 
 
@@ -132,7 +132,7 @@ async def test_vote_that_nobody_signed_is_charged(
         here.send("vote", encode_message(forged))
         await trio.sleep(0.5)
 
-        assert here.victim.handler.faults == {Fault.INVALID_SIGNATURE: 1}
+        assert here.victim.network.faults() == {Fault.INVALID_SIGNATURE: 1}
 
 
 async def test_extrinsics_that_are_refused_here_and_now_cost_no_score(
@@ -148,7 +148,7 @@ async def test_extrinsics_that_are_refused_here_and_now_cost_no_score(
         here.send("bulk", encode_extrinsics([good]))  # its nonce is used by now
         await trio.sleep(1)
 
-        assert not here.victim.handler.faults
+        assert not here.victim.network.faults()
         assert not here.is_banned()
         assert here.victim.has_final(keyed_hash(Purpose.EXTRINSIC, good))
 
@@ -216,7 +216,7 @@ async def test_request_for_one_place_many_times_is_charged(
         with pytest.raises(RequestRefused):
             await ask()
 
-        assert here.victim.handler.faults == {Fault.BAD_BYTES: 1}
+        assert here.victim.network.faults() == {Fault.BAD_BYTES: 1}
 
 
 async def test_what_is_remembered_of_a_peer_is_bounded(

@@ -240,6 +240,7 @@ async def test_liar_is_charged_and_the_chain_comes_from_others(
     assert_same_chain(new, server)
     assert {peer for peer, _ in faults} == {peer_of("other")}
     assert all(detail for _, detail in faults)
+    assert sum(new.network.faults().values()) == len(faults), "and it is in the metrics"
 
 
 @pytest.mark.parametrize("kind", ["silent", "refusing", "boasting"])

@@ -35,6 +35,16 @@ def test_small_faults_add_up() -> None:
     assert scores.faults(BAD) == {Fault.USELESS_ANSWER: 5}
 
 
+def test_faults_of_all_are_counted_also_of_those_who_are_forgotten() -> None:
+    scores = Scores(RULES)
+    scores.charge(BAD, Fault.LYING, "", now=1.0)
+    scores.charge(OTHER, Fault.LYING, "", now=1.0)
+
+    scores.pardon(BAD)
+
+    assert scores.totals == {Fault.LYING: 2}
+
+
 def test_points_melt_away() -> None:
     scores = Scores(RULES)
     scores.charge(BAD, Fault.FLOODING, "", now=0.0)
