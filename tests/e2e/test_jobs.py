@@ -44,6 +44,7 @@ from runtime.jobs.moves import JobData
 from runtime.pocps.records import GenesisProvider
 from runtime.session import Config as SessionConfig
 from tests.node.cli.running import Result, invoke, quick_spec, running_node
+from tests.node.lease.lying_client import LyingChallenger
 from tests.runtime.jobs.world import make_network, make_rows
 
 pytestmark = pytest.mark.e2e
@@ -220,20 +221,25 @@ def test_an_honest_provider_computes_and_wins_against_a_client_that_lies(chain: 
             "--url", chain.url, "--json", "reverse",
         ).json  # fmt: skip
         bond = chain.ask(lambda c: c.client.held(ACCOUNT, c.client.final_hash()))["pocps.bond"]
-        verdict = trio.run(dispute_a_right_row, chain, lease_id)
+        silent = trio.run(dispute_a_right_row, chain, lease_id, Challenger)
+        lying = trio.run(dispute_a_right_row, chain, lease_id, LyingChallenger)
 
     assert (outputs == NETWORK.run(ROWS)).all()
     assert (found["wrongRow"], found["dispute"], len(found["sampled"])) == (None, None, 16)
     assert executed["code"] == 0
     assert executed["stdout"] == "b2xsZWgK"
-    assert not verdict.is_won
-    assert verdict.reason == "given_up"
+    assert [(each.is_won, each.reason) for each in (silent, lying)] == [
+        (False, "given_up"),
+        (False, "right_result"),
+    ]
     held = chain.ask(lambda c: c.client.held(ACCOUNT, c.client.final_hash()))
     assert held["pocps.bond"] == bond
     assert chain.ask(lambda c: c.lease(lease_id)) is not None
 
 
-async def dispute_a_right_row(chain: Chain, lease_id: int) -> Verdict:
+async def dispute_a_right_row(
+    chain: Chain, lease_id: int, challenger_type: type[Challenger]
+) -> Verdict:
     with NodeClient(chain.endpoint) as client:
         jobs = JobChain(client)
         place = find_place(jobs, lease_id, None)
@@ -242,7 +248,7 @@ async def dispute_a_right_row(chain: Chain, lease_id: int) -> Verdict:
             oldest = oldest_height(jobs)
             outcome = await lease.run_network(NETWORK, ROWS, oldest, lambda *_: None)
         post = Sender(chain.endpoint, CLIENT)
-        return await Challenger(jobs, post, outcome, lambda _: None).play(5)
+        return await challenger_type(jobs, post, outcome, lambda _: None).play(5)
 
 
 def test_a_provider_of_wrong_rows_is_caught_and_the_client_made_whole(chain: Chain) -> None:

@@ -33,6 +33,7 @@ from runtime.jobs.moves import JobData
 from runtime.jobs.network import Rows
 from runtime.jobs.records import Dispute, Service
 from runtime.pools.records import Lease
+from tests.node.lease.lying_client import LyingChallenger
 from tests.runtime.jobs.test_runtime import (
     CLIENT,
     NETWORK,
@@ -168,9 +169,13 @@ class Game:
         self.client, self.provider = BlockPost(self.chain, CLIENT), BlockPost(self.chain, PROVIDER)
         self.said: list[str] = []
 
-    async def play(self, load: Callable[[StoredJob], JobData] | None = load_job) -> Verdict:
+    async def play(
+        self,
+        load: Callable[[StoredJob], JobData] | None = load_job,
+        challenger_type: type[Challenger] = Challenger,
+    ) -> Verdict:
         """Let both programs play; without ``load`` the provider's is switched off."""
-        challenger = Challenger(self.chain, self.client, self.outcome, self.said.append)
+        challenger = challenger_type(self.chain, self.client, self.outcome, self.said.append)
         async with trio.open_nursery() as nursery:
             self.chain.is_answered = load is not None
             if load is not None:
@@ -212,6 +217,20 @@ async def test_the_providers_program_wins_against_a_client_that_lies(
     assert not verdict.is_won
     assert verdict.reason == "given_up"
     assert game.provider.sent == ["jobs.answer"]
+
+
+async def test_the_providers_program_wins_against_a_client_that_plays_a_lie_to_its_end(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    game = Game(tmp_path, job())
+
+    verdict = await game.play(challenger_type=LyingChallenger)
+
+    assert not verdict.is_won
+    assert verdict.reason == "right_result"
+    assert verdict.taken > 0
+    assert game.client.sent == ["jobs.dispute", "jobs.choose_layer", "jobs.prove"]
+    assert game.provider.sent == ["jobs.answer", "jobs.reveal"]
 
 
 async def test_a_provider_that_is_switched_off_loses(
