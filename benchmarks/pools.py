@@ -75,7 +75,8 @@ def market_state() -> tuple[DictState, Config]:
         who, units = provider(number), CPU_CLASS.units_max
         key = (CPU_CLASS.class_id, who)
         known = runtime.pocps.standings.take_place(key, Provider(GENESIS_EPOCH))
-        runtime.pocps.standings.write(key, replace(known, units=units, fresh=units, live=units))
+        proven = replace(known, units=units, fresh=units, live=units, worked=units)
+        runtime.pocps.standings.write(key, proven)
         runtime.pools.supply.join(who, POOL)
     assert isinstance(runtime.context.overlay, Overlay)
     state.apply(runtime.context.overlay.writes)

@@ -234,9 +234,11 @@ def _book_facts(answer: Mapping[str, Json], token: Token) -> Mapping[str, str]:
     paid, burned, claimed, refunded, kept = (
         _amount(read_big(books.get(name), name), token) for name in names
     )
+    dissipated = read_big(books.get("dissipated"), "dissipated")
     return {
         "paid in": f"{paid} for {books.get('leases')} leases",
         "of which": f"{burned} burned\n{claimed} to providers\n{refunded} refunded\n{kept} kept",
+        "dissipated": f"{dissipated} units, for a block each, that nobody leased",
     }
 
 

@@ -31,7 +31,7 @@ def live_from_genesis(pocps: Pocps) -> None:
     for each in pocps.config.providers:
         key = (each.class_id, each.account)
         known = pocps.standings.known(key)
-        pocps.standings.change(key, known, replace(known, live=each.units))
+        pocps.standings.change(key, known, replace(known, live=each.units, worked=each.units))
 
 
 build_genesis = Pocps.build_genesis
@@ -92,6 +92,8 @@ def test_a_pool_is_shown_with_its_rule_and_its_books(url: str) -> None:
     assert answer["rule"]["burnPpb"] == 200_000_000
     for said in ("aims at 75 % in use", "25 to 600 blocks", "20 % of what is paid", "burned"):
         assert said in text
+    (lost,) = (line.split() for line in text.splitlines() if line.startswith("dissipated"))
+    assert int(lost[1]) >= int(answer["books"]["dissipated"]) > 0
 
 
 def test_a_quote_says_the_price_after_and_the_worst_case(url: str) -> None:
