@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from primitives.types import AccountId, Epoch
+from primitives.types import AccountId, Balance, Epoch
 from runtime.issuance import Usage
 from runtime.pools.pricing import UNITS_MAX, Blocks, PriceQ32, Units
 from runtime.power import ComputePower
@@ -45,6 +45,9 @@ class ProvenUnits(ComputePower, Protocol):
 
     def class_units_in(self, class_id: int, epoch: Epoch) -> int:
         """Return the units of a class that everybody proved in ``epoch``."""
+
+    def earnings_max(self, account: AccountId, epoch: Epoch) -> Balance:
+        """Return the most that ``account`` may earn for what it proved in ``epoch``."""
 
 
 @dataclass(frozen=True, slots=True)

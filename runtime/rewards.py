@@ -275,6 +275,7 @@ class Rewards(Module):
     def claim_due(self, provider: AccountId, epoch: Epoch) -> tuple[Balance, Balance]:
         """Return what ``claim`` would bond, and what the provider's ramp keeps back of it.
 
+        Units earn no more than what their bond was made for: a larger reward would make faking pay.
         Raises: NotAllotted, AlreadyPaid, NothingEarned.
         """
         allotment = self._allotment(epoch)
@@ -282,6 +283,7 @@ class Rewards(Module):
             raise AlreadyPaid(f"epochs below {self.claimed[provider]}")
         own, everybodys = self.availability.part(provider, epoch)
         whole = allotment.compute * own // max(1, everybodys)
+        whole = min(whole, self.sources.compute.earnings_max(provider, epoch))
         age = epoch - self.sources.compute.proving_since(provider, epoch)
         amount = Balance(whole * ramp_ppb(age, self.config.ramp_epochs) // PPB)
         if not amount:

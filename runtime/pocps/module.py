@@ -9,7 +9,8 @@ not given is settled in the first blocks of the next epoch, a few providers a bl
 A wrong proof is paid for: the extrinsic that carries it succeeds in slashing its signer. A response
 with a wrong number of digests only fails, and may be sent again within the window.
 
-When faking loses. A unit earns at most ``r`` an epoch, the bond of a unit is ``b``, ``s`` is the
+When faking loses. A unit earns at most ``r`` an epoch (``reward_max``: what rewards would pay
+beyond it is not paid), the bond of a unit is ``b``, ``s`` is the
 share of it that a wrong proof takes, ``k`` the samples, ``f`` the fraction of leaves that were left
 out, and ``p(f) = 1 - (1 - f)**k`` the chance that one of them is drawn. Then
 
@@ -32,6 +33,7 @@ from typing import Annotated
 from primitives.codec import ACCOUNT, DIGEST, U32, U64, listing, optional, pair, struct
 from primitives.types import (
     GENESIS_EPOCH,
+    UINT64_MAX,
     AccountId,
     Balance,
     Digest,
@@ -398,6 +400,19 @@ class Pocps(Module):
     def class_units_in(self, class_id: int, epoch: Epoch) -> int:
         """Return the units of a class that everybody proved in ``epoch``."""
         return self._units.total(class_id, epoch)
+
+    def earnings_max(self, account: AccountId, epoch: Epoch) -> Balance:
+        """Return the most that ``account`` may earn for ``epoch``: what its bonds were made for.
+
+        What the spec grants has no bond and no limit.
+        """
+        if self._grants.proven_operations(account, epoch):
+            return Balance(UINT64_MAX)
+        earned = sum(
+            self.units_in(class_id, account, epoch) * self.standings.resource(class_id).reward_max
+            for class_id in self.class_ids.get()
+        )
+        return Balance(min(UINT64_MAX, earned))
 
     def proving_since(self, account: AccountId, epoch: Epoch) -> Epoch:
         """Return where the ramp of the account's reward for ``epoch`` starts."""

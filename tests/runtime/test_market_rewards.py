@@ -20,9 +20,10 @@ KEY = PublicKey(bytes([7]) * 32)
 class SellingChain(ProofChain):
     """Bob proves compute and Charlie storage, epoch after epoch; both supply a pool."""
 
-    def __init__(self) -> None:
+    def __init__(self, reward_max: Balance = POCPS.classes[0].reward_max) -> None:
         providers = (*genesis_providers(BOB), *genesis_providers(CHARLIE, class_id=2))
-        super().__init__(replace(POCPS, providers=providers), rewards=REWARDS)
+        classes = tuple(replace(each, reward_max=reward_max) for each in POCPS.classes)
+        super().__init__(replace(POCPS, providers=providers, classes=classes), rewards=REWARDS)
         self.author = ALICE
         self.prove_all()
         self.next_epoch()
@@ -74,6 +75,19 @@ def test_classes_are_paid_by_their_average_price_and_their_proven_units() -> Non
         assert paid + withheld == part > 0
         assert paid == part * ramp_ppb(epoch, REWARDS.ramp_epochs) // PPB
         assert chain.held(who, "staking.bond") >= paid
+
+
+def test_units_earn_no_more_than_their_bonds_were_made_for() -> None:
+    """However high the price: with more to gain than the bond covers, faking would pay."""
+    chain = SellingChain(Balance(1000))
+    epoch = chain.end_epoch()
+
+    paid, withheld = chain.claim(BOB, epoch)
+
+    assert chain.compute_part(epoch) > 2 * 4 * 1000
+    assert paid + withheld == 4 * 1000
+    # The rest stays unpaid, and returns to the pot with the epoch's record.
+    assert chain.runtime.rewards.allotment_of(epoch).unpaid >= chain.compute_part(epoch) - paid
 
 
 def test_what_the_spec_grants_earns_nothing_once_pools_sell() -> None:

@@ -157,7 +157,9 @@ class Pocps:
         last, config = _before(runtime.context.block.epoch), runtime.rewards.config
         own, others = _weights(runtime, resource, units, last)
         allotted = runtime.rewards.allotment_of(last).compute
-        whole = allotted * own // max(1, own + others)
+        share = allotted * own // max(1, own + others)
+        # Units earn no more than what their bond was made for.
+        whole = min(share, units * resource.reward_max)
         return RewardView(
             class_id=class_id,
             units=units,

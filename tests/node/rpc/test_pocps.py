@@ -5,14 +5,16 @@ from typing import Any
 
 import pytest
 
-from primitives.types import Epoch
+from primitives.types import Balance, Epoch
 from runtime.pocps.classes import kind_of, response_weight
+from runtime.pocps.records import Config
 from tests.node.rpc.calling import call, fail
 from tests.node.rpc.runtime_served import address, served
 from tests.runtime.pocps.proof_chain import (
     COMMIT,
     CPU,
     LENGTH,
+    POCPS,
     RESPOND,
     SAMPLE,
     UNBONDING,
@@ -170,8 +172,16 @@ async def test_an_estimated_penalty_is_what_the_next_miss_takes(chain: ProofChai
     )
 
 
+def paying_at_most(reward_max: int) -> Config:
+    """Return the small chain's rules with classes whose units can earn so much in an epoch."""
+    classes = (replace(each, reward_max=Balance(reward_max)) for each in POCPS.classes)
+    return replace(POCPS, classes=tuple(classes))
+
+
 async def test_an_estimated_reward_is_a_share_of_what_was_paid_last() -> None:
-    chain = ProofChain(rewards=replace(SPEC.runtime.rewards, operations_per_unit=1))
+    chain = ProofChain(
+        paying_at_most(10**15), rewards=replace(SPEC.runtime.rewards, operations_per_unit=1)
+    )
     chain.do(BOB, "pocps.register", 1, 4)
     chain.next_epoch()
     chain.to_place(2)
@@ -192,6 +202,18 @@ async def test_an_estimated_reward_is_a_share_of_what_was_paid_last() -> None:
     assert (int(found["whole"]), int(more["whole"])) == (paid // 2, 3 * paid // 4)
     assert int(found["first"]) == int(found["whole"]) // 10
     assert (found["bond"], more["bond"]) == (str(4 * LOOP), str(12 * LOOP))
+
+
+async def test_an_estimated_reward_is_at_most_what_the_bond_was_made_for() -> None:
+    rewards = replace(SPEC.runtime.rewards, operations_per_unit=1)
+    chain = ProofChain(paying_at_most(7), rewards=rewards)
+    chain.next_epoch()
+    chain.block()
+
+    found = await call(served(chain), "pocps_estimateReward", [1, 4])
+
+    assert int(found["computeAllotment"]) * int(found["sharePpb"]) > 4 * 7 * PPB
+    assert (found["whole"], found["first"]) == ("28", "2")
 
 
 async def test_classes_that_pools_price_earn_by_what_their_units_were_worth() -> None:
