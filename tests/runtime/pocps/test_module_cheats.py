@@ -14,6 +14,7 @@ from runtime.pocps.proof import PPB, Claim, SampledProof, detection_ppb, slash_f
 from runtime.pocps.room import Room
 from runtime.runtime import proof_terms
 from tests.runtime.pocps.proof_chain import (
+    COMMIT,
     CPU,
     POCPS,
     SAMPLE,
@@ -168,6 +169,51 @@ def test_with_windows_of_their_own_two_names_share_one_device() -> None:
         outcomes.append(submit(chain, {who: leaves})[who])
 
     assert outcomes == ["pocps.Proven", "pocps.Proven"]
+
+
+TWO_BLOCKS = 2
+"""What a device of the right size needs for four units: a window has room for one such proof."""
+
+
+def prove_one_after_the_other(chain: ProofChain) -> dict[AccountId, str]:
+    """Let one device prove for Alice, then for Bob; return what each commitment came to."""
+    outcomes = {}
+    for place, who in ((TWO_BLOCKS, ALICE), (2 * TWO_BLOCKS, BOB)):
+        chain.to_place(place)
+        outcomes[who] = chain.error(who, *chain.commit_call(who, 4))
+    chain.to_place(SAMPLE + 1)
+    for who, error in outcomes.items():
+        if not error:
+            chain.do(who, *chain.respond_call(who))
+    chain.next_epoch()
+    return outcomes
+
+
+def test_proofs_one_after_the_other_do_not_fit_into_the_common_window() -> None:
+    chain = ProofChain(PAIR)
+
+    outcomes = prove_one_after_the_other(chain)
+
+    assert outcomes == {ALICE: "", BOB: "pocps.OutsideWindow"}
+    assert (chain.live(ALICE), chain.live(BOB)) == (4, 0)
+    assert [fault.reason for fault in chain.faults(BOB)] == ["missed_commitment"]
+
+
+def test_with_a_later_window_for_bob_both_are_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody but Bob commits past the deadline here: the later window is his alone."""
+    is_past = Pocps._is_past
+    monkeypatch.setattr(
+        Pocps,
+        "_is_past",
+        lambda pocps, deadline: is_past(pocps, deadline + (deadline == COMMIT) * TWO_BLOCKS),
+    )
+    chain = ProofChain(PAIR)
+
+    outcomes = prove_one_after_the_other(chain)
+
+    assert outcomes == {ALICE: "", BOB: ""}
+    assert (chain.live(ALICE), chain.live(BOB)) == (4, 4)
+    assert chain.faults(BOB) == ()
 
 
 def lazy(chain: ProofChain, beacon: Digest | None) -> list[Digest]:
