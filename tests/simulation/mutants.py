@@ -5,6 +5,7 @@ plan that gives it its chance: the lie or the faults against which the broken ru
 """
 
 from dataclasses import dataclass, field, replace
+from types import UnionType
 from typing import ClassVar
 
 from consensus.simplex import events
@@ -45,7 +46,7 @@ class Mutant(Simplex):
     blocks_class: ClassVar[type[Blocks]] = Blocks
     catch_up_class: ClassVar[type[CatchUp]] = CatchUp
     voice_class: ClassVar[type[Voice]] = Voice
-    forgets: ClassVar[type[Signed] | None] = None
+    forgets: ClassVar[type[Signed] | UnionType | None] = None
 
     def __init__(self, config: Config, journal: tuple[Record, ...] = ()) -> None:
         if self.forgets is not None:
@@ -141,6 +142,12 @@ class ForgetsNotarizes(Mutant):
     """Reads its journal without the notarizes."""
 
     forgets = Notarize
+
+
+class ForgetsFinalizes(Mutant):
+    """Reads its journal without the finalizes, and the certificates that show where they led."""
+
+    forgets = Finalize | Certificate
 
 
 class _HastyVoice(Voice):
@@ -448,6 +455,7 @@ TRIALS: tuple[Trial, ...] = (
         ForgetsNotarizes,
         Plan(size=4, faults=CRASHING, lie=byzantine.EquivocatingLeader, liars=1),
     ),
+    Trial(ForgetsFinalizes, Plan(size=4, faults=replace(CRASHING, loss=0.3))),
     Trial(SpeaksBeforeWriting, Plan(size=4, faults=QUIET)),
     Trial(WritesNothing, Plan(size=4, faults=QUIET)),
     Trial(
