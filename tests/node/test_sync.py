@@ -15,7 +15,7 @@ from chain.store_check import check_store
 from consensus.simplex.messages import CERTIFICATE
 from genesis.spec import ChainSpec
 from node import wire
-from node.sync import CannotFollow
+from node.sync import CannotFollow, Progress
 from node.wire import FINAL_BLOCK, FinalBlock
 from p2p.faults import Fault
 from p2p.identity import PeerId
@@ -113,6 +113,35 @@ async def test_new_node_gets_the_whole_chain_and_follows_it(
     told = [(c.epoch, c.block) for c in new.certificates]
     assert (0, new.small.chain.final_header_at(Height(EPOCH)).hash) in told
     assert new.service.best == new.small.chain.final_hash
+
+
+async def test_progress_and_rate_are_told(
+    new: SyncNode,
+    server: SyncNode,
+    clock: trio.testing.MockClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "node.sync")
+    seen: list[tuple[float, Progress]] = []
+
+    def note(progress: Progress | None) -> None:
+        if progress is not None:
+            seen.append((trio.current_time(), progress))
+
+    new.sync.on_progress = note
+    async with running(server, new):
+        await new.wait_height(BLOCKS)
+        await trio.sleep(1)
+
+    began = seen[0][0]
+    later = [(now - began, progress) for now, progress in seen if now > began]
+    assert {progress.highest for _, progress in later} == {BLOCKS}
+    for seconds, progress in later:
+        assert progress.blocks_per_second == pytest.approx(progress.current / seconds, rel=0.01)
+    assert later[-1][1].current == BLOCKS
+    (end,) = [line for line in caplog.messages if "event=synced" in line]
+    rate = later[-1][1].blocks_per_second
+    assert end == f"height={BLOCKS} event=synced of={BLOCKS} blocks_per_second={rate:.0f}"
 
 
 async def test_ranges_come_from_several_peers(
