@@ -1,4 +1,4 @@
-"""A market of real processes: two kinds of capacity, bought in one extrinsic, ended early.
+"""A market of real processes: two kinds of capacity, bought in one extrinsic, used, ended early.
 
 What the client pays, gets back, and what becomes of the rest is computed here by hand, from the
 rule as docs/pools.md writes it, and has to agree to the last base unit.
@@ -12,6 +12,7 @@ from functools import partial
 from math import ceil, floor
 from pathlib import Path
 
+import numpy as np
 import pytest
 import trio
 
@@ -20,6 +21,7 @@ from genesis.spec import ChainSpec
 from node.client.endpoint import Endpoint
 from node.client.node_client import NodeClient
 from node.client.wallet import Inclusion, Terms, find_inclusion, sign, submit_and_follow
+from node.lease.chain import JobChain
 from primitives.codec import ACCOUNT, AMOUNT, U32, U64, Plain, optional, pair
 from primitives.crypto import KeyPair
 from primitives.derivation import derive_key_pair
@@ -41,6 +43,8 @@ from runtime.pools.records import (
 )
 from runtime.session import Config as SessionConfig
 from tests.e2e.chain_of_processes import running_chain, wait_until
+from tests.node.cli.running import invoke
+from tests.runtime.jobs.world import make_network, make_rows
 
 pytestmark = pytest.mark.e2e
 
@@ -48,11 +52,13 @@ CPU, STORAGE = 0, 1
 """The pools that development chains begin with."""
 SELLERS = (("Bob", CPU_CLASS.class_id, CPU), ("Charlie", STORAGE_CLASS.class_id, STORAGE))
 CLIENT = derive_key_pair("//Dave")
+NETWORK, ROWS = make_network([32, 64, 16], shift=9), make_rows(300, 32)
+"""The job that the client has the provider of compute do."""
 EPOCH_LENGTH = 30
 SUPPLIED = 160
 BOUGHT = 10
 """A sixteenth of what is supplied: as much as one block sells."""
-DURATION = 60
+DURATION = 200
 KEPT = 28
 """Blocks after which the client ends its leases: a little more than the shortest lease."""
 FOR_EVER = Height(2**63)
@@ -176,10 +182,23 @@ def buy(trader: Trader) -> Inclusion:
     """Lease compute and storage in one extrinsic."""
     limit = Balance(100 * LOOP)
     orders: list[Plain] = [
-        [pool_id, BOUGHT, DURATION, limit, KeyPair(bytes([pool_id]) * 32).public]
-        for pool_id in (CPU, STORAGE)
+        [pool_id, BOUGHT, DURATION, limit, CLIENT.public] for pool_id in (CPU, STORAGE)
     ]
     return trader.send(CLIENT, "pools.acquire_basket", orders)
+
+
+def run_job(url: str, folder: Path, lease_id: int) -> None:
+    """Have the lease's provider compute rows, and check them all."""
+    network, rows, output = (folder / name for name in ("network.bin", "rows.npy", "out.npy"))
+    network.write_bytes(NETWORK.encode())
+    np.save(rows, ROWS)
+    told = invoke(
+        "job", "run", "--lease", lease_id, "--from", "//Dave", "--network", network,
+        "--rows", rows, "--output", output, "--sample", len(ROWS), "--url", url, "--json",
+    ).json  # fmt: skip
+    assert told["wrongRow"] is None
+    assert len(told["sampled"]) == len(ROWS)
+    assert (np.load(output) == NETWORK.run(ROWS)).all()
 
 
 def check_purchase(trader: Trader, bought: Inclusion) -> dict[int, int]:
@@ -230,8 +249,8 @@ def check_books(trader: Trader, at: Digest, paid: dict[int, int]) -> None:
         assert books.burned + books.claimed + books.refunded + escrow == books.paid_in == amount
 
 
-def trade(url: str) -> None:
-    """Let both providers supply their pools, and the client buy, wait and end early."""
+def trade(url: str, folder: Path) -> None:
+    """Let both providers supply their pools, and the client buy, have work done and end early."""
     with NodeClient(Endpoint.parse(url)) as client:
         trader = Trader(client)
         for name, _, pool_id in SELLERS:
@@ -240,6 +259,7 @@ def trade(url: str) -> None:
         paid = check_purchase(trader, bought)
         check_books(trader, bought.block, paid)
         start = bought.header.height
+        run_job(url, folder, lease_id=0)
         with client.subscribe("chain_subscribeFinalizedHeads") as heads:
             for _ in heads.notifications():
                 if client.header(client.final_hash()).header.height >= start + KEPT:
@@ -259,10 +279,13 @@ def trade(url: str) -> None:
 def is_selling(url: str, sellers: Sequence[tuple[str, int, int]]) -> bool:
     with NodeClient(Endpoint.parse(url)) as client:
         trader = Trader(client)
-        return all(trader.live_units(name, class_id) == SUPPLIED for name, class_id, _ in sellers)
+        server = AccountId(derive_key_pair(f"//{sellers[CPU][0]}").public)
+        return JobChain(client).service(server) is not None and all(
+            trader.live_units(name, class_id) == SUPPLIED for name, class_id, _ in sellers
+        )
 
 
-async def test_a_client_buys_compute_and_storage_at_once_and_ends_both_early(
+async def test_a_client_buys_compute_and_storage_at_once_uses_it_and_ends_both_early(
     tmp_path: Path,
 ) -> None:
     async with running_chain(
@@ -274,12 +297,14 @@ async def test_a_client_buys_compute_and_storage_at_once_and_ends_both_early(
                 program = [sys.executable, "-m", "node.cli.main", "provider", "run", "--key"]
                 program += [f"//{name}", "--class", str(class_id), "--units", str(SUPPLIED)]
                 program += ["--folder", str(tmp_path / name), "--url", url]
+                if class_id == CPU_CLASS.class_id:
+                    program += ["--serve", "/ip4/127.0.0.1/tcp/0"]
                 nursery.start_soon(partial(trio.run_process, program, check=False, stdin=b""))
 
             async def selling() -> bool:
                 return await trio.to_thread.run_sync(is_selling, url, SELLERS)
 
             await wait_until(selling, "both providers have proven what they staked")
-            await trio.to_thread.run_sync(trade, url)
+            await trio.to_thread.run_sync(trade, url, tmp_path)
 
             nursery.cancel_scope.cancel()
