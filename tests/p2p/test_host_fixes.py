@@ -60,6 +60,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 VICTIM, SERVER, STRANGER, FRIEND = 1, 2, 3, 4
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class ForgedKey(Ed25519PrivateKey):
@@ -188,6 +189,14 @@ async def test_stock_gossipsub_dies_of_one_garbage_frame() -> None:
 
     with trio.fail_after(30), pytest.raises(ExceptionGroup):
         await attack()
+
+
+@pytest.mark.parametrize("package", ["p2p", "node"])
+def test_nothing_here_uses_pubsub(package: str) -> None:
+    files = list((ROOT / package).rglob("*.py"))
+
+    assert files
+    assert [file for file in files if "pubsub" in file.read_text(encoding="utf-8")] == []
 
 
 async def test_stock_host_has_no_gate_on_peer_ids() -> None:
