@@ -38,6 +38,8 @@ DEV_GENESIS_TIME = Millis(1_767_225_600_000)
 """2026-01-01T00:00Z."""
 BLOCK_INTERVAL = Millis(1000)
 EPOCH_LENGTH = 600
+DEV_EPOCH_LENGTH = 60
+"""What is staked can be leased after the epoch that proves it: two minutes from the start."""
 DEV_RANDOMNESS = Digest(bytes(range(32)))
 
 
@@ -147,6 +149,8 @@ CPU_CLASS = ResourceClass(
     reward_max=Balance(LOOP // 25),
 )
 """Small enough for any machine: 1000 units are two seconds of one core."""
+DEV_UNITS = 1000
+"""What a development chain's provider stakes, of each class, if nothing else is said."""
 STORAGE_CLASS = ResourceClass(
     class_id=2,
     name="storage",
@@ -267,14 +271,20 @@ def build_spec(  # noqa: PLR0913 - the choices
 
 
 def dev_spec() -> ChainSpec:
-    """Return the spec of ``loopin node --dev``: //Alice alone validates."""
-    return build_spec(
+    """Return the spec of ``loopin node --dev``: //Alice alone validates, epochs are short."""
+    spec = build_spec(
         id="dev",
         name="LooPIN Development",
         chain_type="development",
         validators=[dev_member("Alice")],
         endowed=[dev_account(name) for name in DEV_NAMES],
     )
+    runtime = replace(
+        spec.runtime,
+        session=session.Config(epoch_length=DEV_EPOCH_LENGTH),
+        pocps=small_pocps_config(DEV_EPOCH_LENGTH),
+    )
+    return replace(spec, runtime=runtime)
 
 
 def local_spec() -> ChainSpec:

@@ -129,7 +129,7 @@ def _load_array(file: Path) -> Matrix:
     except OSError as error:
         raise UnusableFile(f"cannot read {file}: {error.strerror}") from error
     except (ValueError, EOFError) as error:
-        raise UnusableFile(f"{file} is no .npy file: {error}") from error
+        raise UnusableFile(f"{file} is no .npy file of numbers") from error
     if not isinstance(found, np.ndarray) or found.dtype != np.int8:
         raise UnusableFile(f"{file} holds no int8 array")
     return found

@@ -15,7 +15,7 @@ from typing import Any
 import click
 import trio
 
-from genesis.presets import DEV_NAMES, dev_session_seeds
+from genesis.presets import CPU_CLASS, DEV_NAMES, DEV_UNITS, dev_session_seeds
 from genesis.spec import ChainSpec
 from node.allocator import share_one_arena
 from node.cli.chain_verify import parse_checkpoint
@@ -234,16 +234,17 @@ def _provider(options: Options, base_path: Path, spec: ChainSpec) -> ProviderCon
     """Return how the node's provider runs, None if there is none. Raises: ConfigError."""
     if not options.provider:
         return None
-    return ProviderConfig(
-        DataFolder(base_path.absolute(), spec.id).provider,
-        key_words(
-            options.provider_key or (f"//{options.voter.capitalize()}" if options.voter else None),
-            options.provider_key_file,
-            options.provider_password_file,
-        ),
-        options.provider_class,
-        options.provider_units,
+    key = key_words(
+        options.provider_key or (f"//{options.voter.capitalize()}" if options.voter else None),
+        options.provider_key_file,
+        options.provider_password_file,
     )
+    class_ids, units = options.provider_class, options.provider_units
+    if options.dev and units is None:
+        # Nobody has staked anything on a chain that has just begun.
+        class_ids, units = class_ids or (CPU_CLASS.class_id,), DEV_UNITS
+    folder = DataFolder(base_path.absolute(), spec.id).provider
+    return ProviderConfig(folder, key, class_ids, units)
 
 
 def _config(options: Options, base_path: Path, spec: ChainSpec) -> NodeConfig:

@@ -1,7 +1,8 @@
 """What a client orders of pools on the command line: POOL:UNITS, and for how long."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import wraps
@@ -10,16 +11,22 @@ from typing import Any, TypeVar
 import click
 
 from node.client.answers import read_integer, read_list, read_object
-from node.client.errors import BadAnswer
+from node.client.errors import BadAnswer, CallRefused
 from node.client.node_client import NodeClient
 from node.client.pools import Quote, ask_quote
-from primitives.errors import ConfigError
+from primitives.errors import ConfigError, LoopinError
 
 ORDERS_MAX = 8
 """Pools in one basket; the chain takes no more."""
 WITHIN = 64
 """Blocks for which the worst case is reckoned: as long as a transaction is valid by default."""
 HOUR_MILLIS = 3_600_000
+_ADVICE = {
+    "UnknownPool": "see loopin pool list",
+    "NoSupply": "see loopin pool list for what is for sale",
+    "NotEnoughSupply": "see loopin pool list for what is for sale",
+    "ParameterOutOfRange": "see loopin pool show",
+}
 _ORDER = re.compile(r"([0-9]{1,10}):([0-9]{1,13})")
 _HOURS = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?")
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -27,6 +34,10 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 class InvalidOrder(ConfigError):
     """The text is no order; the message says what one looks like."""
+
+
+class NotForSale(LoopinError):
+    """No pool sells this; the message says why, and where to look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +112,23 @@ def duration_options(command: _Command) -> Callable[..., Any]:
     return click.option("--blocks", type=click.IntRange(1, 2**31), help="In blocks.")(decorated)
 
 
+@contextmanager
+def advised() -> Iterator[None]:
+    """Say where to look, if the chain refuses what is asked of a pool. Raises: NotForSale."""
+    try:
+        yield
+    except CallRefused as error:
+        said = error.data if isinstance(error.data, str) else ""
+        advice = _ADVICE.get(said.partition(":")[0])
+        if advice is None:
+            raise
+        raise NotForSale(f"{said}; {advice}") from error
+
+
 def quote_all(
     client: NodeClient, orders: Sequence[Order], duration: Duration, within: int = WITHIN
 ) -> list[Quote]:
-    """Return what each order costs. Raises: CallRefused with the chain's reason, InvalidOrder."""
+    """Return what each order costs. Raises: NotForSale, CallRefused, InvalidOrder."""
     blocks = duration.in_blocks(client)
-    return [ask_quote(client, each.pool_id, each.units, blocks, within) for each in orders]
+    with advised():
+        return [ask_quote(client, each.pool_id, each.units, blocks, within) for each in orders]

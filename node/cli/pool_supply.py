@@ -5,8 +5,10 @@ from collections.abc import Mapping
 import click
 
 from node.cli.output import Output, pass_output
+from node.cli.pool_orders import advised
 from node.cli.signed_call import Signer, Signing, opened, signing_options
 from node.client.answers import read_amount, read_integer, read_list, read_object
+from node.client.pocps import list_standings
 from node.rpc.json_types import Json
 from primitives.codec import Plain
 from primitives.errors import LoopinError
@@ -23,8 +25,18 @@ class NothingThere(LoopinError):
 @signing_options
 @pass_output
 def join(output: Output, *, pool_id: int, signing: Signing) -> None:
-    """Let all of one's proven units of the POOL's class supply it."""
+    """Let all of one's proven units of the POOL's class supply it.
+
+    Units can be sold in the epoch after the one in which they were proven, and then from epoch to
+    epoch as long as they are: one joins once.
+    """
     with opened(output, signing) as signer:
+        class_id = _class_of(signer, pool_id)
+        if not _live_units(signer, class_id):
+            raise NothingThere(
+                f"{signer.address} has no live units of class {class_id}: units are live in the "
+                "epoch after the one in which they were proven, see loopin provider status"
+            )
         signer.send(["pools.join", pool_id])
 
 
@@ -86,3 +98,18 @@ def _membership(signer: Signer, pool_id: int) -> Mapping[str, Json]:
         if item.get("poolId") == pool_id:
             return item
     raise NothingThere(f"{signer.address} does not supply pool {pool_id}: loopin pool join")
+
+
+def _class_of(signer: Signer, pool_id: int) -> int:
+    with advised():
+        answer = read_object(signer.client.call("pools_get", pool_id), "the pool")
+    summary = read_object(answer.get("summary"), "the pool")
+    return read_integer(summary.get("classId"), "the class")
+
+
+def _live_units(signer: Signer, class_id: int) -> int:
+    """Return what a pool could sell of the signer's units now."""
+    for standing in list_standings(signer.client, signer.address):
+        if read_integer(standing.get("classId"), "a class") == class_id:
+            return read_integer(standing.get("live"), "the live units")
+    return 0

@@ -20,7 +20,8 @@ _OPTIONS = (
     click.option(
         "--provider-key",
         metavar="//NAME",
-        help="Development key that stakes and signs for the provider; with --as, that account's.",
+        help="Development key that stakes and signs for the provider; with --dev //Alice, with "
+        "--as that account's.",
     ),
     click.option(
         "--provider-key-file",
@@ -41,7 +42,7 @@ _OPTIONS = (
     click.option(
         "--provider-units",
         type=click.IntRange(min=1),
-        help="Stake so many units in each class if less is staked.",
+        help="Stake so many units in each class if less is staked; with --dev, 1000 of class 1.",
     ),
 )
 

@@ -109,6 +109,7 @@ def validate(output: Output, *, commission: str, signing: Signing) -> None:
     """
     ppb = parse_percent(commission)
     with opened(output, signing) as signer:
+        _require_stake(signer)
         signer.send(["staking.validate", ppb])
 
 
@@ -119,7 +120,9 @@ def validate(output: Output, *, commission: str, signing: Signing) -> None:
 def nominate(output: Output, *, validator: str, signing: Signing) -> None:
     """Put all of one's stake behind a VALIDATOR, for its gains and its slashes."""
     with opened(output, signing) as signer:
-        signer.send(["staking.nominate", signer.account_given(validator)])
+        account = signer.account_given(validator)
+        _require_stake(signer)
+        signer.send(["staking.nominate", account])
 
 
 @stake.command(epilog="Example: loopin stake chill --from //Charlie")
@@ -233,3 +236,11 @@ def _why_not_leaving(signer: Signer, ledger: Ledger) -> str:
         reasons.append(f"{amount(ledger.locked)} have not vested")
     reason = f" ({' and '.join(reasons)})" if reasons else ""
     return f"of {amount(ledger.active)} at stake {amount(ledger.leavable)} may leave now{reason}"
+
+
+def _require_stake(signer: Signer) -> None:
+    """Refuse to send what needs a stake, if there is none. Raises: NothingDue."""
+    if not find_ledger(signer.client, signer.address).active:
+        raise NothingDue(
+            f"{signer.address} has nothing at stake, first: loopin stake bond; nothing was sent"
+        )

@@ -84,7 +84,8 @@ async def connected(access: LeaseAccess, place: Place) -> AsyncIterator[LeaseCli
             with trio.move_on_after(CONNECT_SECONDS):
                 await handler.connected.wait()
             if not handler.connected.is_set():
-                raise NotReached(f"{place.peer} at {', '.join(place.addresses) or 'no address'}")
+                where = ", ".join(place.addresses) or "no address"
+                raise NotReached(f"the provider's service does not answer: {place.peer} at {where}")
             client = LeaseClient(network, place.peer, access)
             await client.open()
             yield client

@@ -18,10 +18,10 @@ SPECS = Path(__file__).parents[2] / "genesis"
 REMARKS = {
     "genesis_time": "2026-01-01T00:00Z; a spec never says now",
     "genesis_randomness": "known to all; for a chain with something at stake, draw it in public",
-    "market_interval": "144 s of the market in a block, so that an epoch is a market day",
+    "market_interval": "144 s of the market in a block, so that 600 blocks are a market day",
     "block_interval": "a second, so that a developer sees blocks come",
     "leader_timeout": "short: all validators are on one machine",
-    "epoch_length": "ten minutes, so that a developer sees epochs come and go",
+    "epoch_length": "short, so that a developer sees epochs come and go",
     "existential_deposit": "a thousandth of a token",
     "block_weight_max": "one second on the reference machine",
     "classes": "small, so that a laptop proves and verifies them in a moment",

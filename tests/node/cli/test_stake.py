@@ -165,11 +165,19 @@ def test_what_cannot_succeed_is_refused_before_it_costs_a_fee(
 
 
 def test_a_call_that_the_chain_refuses_says_what_the_chain_means(url: str) -> None:
-    result = stake(url, "nominate", "//Nobody", "--from", "//Bob")
+    result = stake(url, "nominate", "//Nobody", "--from", "//Charlie")
 
     assert result.code == EXIT_FAILED
     assert "staking.NotValidating (" in result.err
     assert "only the fee was paid" in result.err
+
+
+@pytest.mark.parametrize("words", [("nominate", "//Alice"), ("validate",)])
+def test_who_has_nothing_at_stake_is_told_to_bond_first(url: str, words: tuple[str, ...]) -> None:
+    result = stake(url, *words, "--from", "//Bob")
+
+    assert result.code == EXIT_FAILED
+    assert "first: loopin stake bond; nothing was sent" in result.err
 
 
 @pytest.mark.parametrize(
