@@ -149,8 +149,8 @@ CPU_CLASS = ResourceClass(
     reward_max=Balance(LOOP // 25),
 )
 """Small enough for any machine: 1000 units are two seconds of one core."""
-DEV_UNITS = 1000
-"""What a development chain's provider stakes, of each class, if nothing else is said."""
+DEV_UNITS = 500
+"""What a development chain's provider stakes if nothing else is said: a slow machine proves them."""
 STORAGE_CLASS = ResourceClass(
     class_id=2,
     name="storage",

@@ -42,7 +42,7 @@ _OPTIONS = (
     click.option(
         "--provider-units",
         type=click.IntRange(min=1),
-        help="Stake so many units in each class if less is staked; with --dev, 1000 of class 1.",
+        help="Stake so many units in each class if less is staked; with --dev, 500 of class 1.",
     ),
 )
 
