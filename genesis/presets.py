@@ -150,7 +150,7 @@ CPU_CLASS = ResourceClass(
 )
 """Small enough for any machine: 1000 units are two seconds of one core."""
 DEV_UNITS = 500
-"""What a development chain's provider stakes if nothing else is said: a slow machine proves them."""
+"""What a development chain's provider stakes if nothing else is said; slow machines prove it."""
 STORAGE_CLASS = ResourceClass(
     class_id=2,
     name="storage",
