@@ -198,6 +198,7 @@ class Runtime:
             beacon=self.session.latest_beacon,
             slash_hold=SLASH_HOLD,
             epoch_length=self.config.session.epoch_length,
+            memory_blocks=self.config.jobs.dispute_blocks,
         )
         return Pools(self.context, self.config.pools, services=services)
 

@@ -14,10 +14,11 @@ class Market:
         self._pools, self._pocps = pools, pocps
 
     def served(self, lease_id: int, provider: AccountId) -> Served | None:
-        """Return the live lease of which ``provider`` serves a share; or None."""
+        """Return the lease of which ``provider`` serves a share, or did until lately; or None."""
         lease = self._pools.lease(lease_id)
         if lease is None or lease.share_of(provider) is None:
-            return None
+            past = self._pools.past_share(lease_id, provider)
+            return None if past is None else Served(past.client, past.class_id)
         pool = self._pools.pools[lease.pool_id]
         assert pool is not None, "a pool with a lease is not closed"
         return Served(lease.client, pool.class_id)

@@ -21,7 +21,7 @@ class Leases(Protocol):
     """Who leases from whom."""
 
     def served(self, lease_id: int, provider: AccountId) -> Served | None:
-        """Return the live lease of which ``provider`` serves a share; or None."""
+        """Return the lease of which ``provider`` serves a share, or did until lately; or None."""
 
     def fail_share(
         self, lease_id: int, provider: AccountId, reason: str, *, slashed: Balance

@@ -104,14 +104,22 @@ def check_tables(desk: Desk) -> Checks:
     """Check what holds of all pools together."""
     tables, config = desk.tables, desk.config
     leases = {number: lease for number, lease in tables.leases.items() if lease is not None}
-    ends = {number: height for height, numbers in tables.ends.items() for number in numbers}
-    has_ends = ends == {number: lease.ends for number, lease in leases.items()}
+    due = {number: height for height, numbers in tables.ends.items() for number in numbers}
+    has_ends = due == {number: lease.ends for number, lease in leases.items()}
     yield "every_lease_has_a_place_in_the_block_of_its_end", has_ends
     is_bounded = all(len(numbers) <= config.ends_max for numbers in tables.ends.values())
     yield "no_block_ends_more_leases_than_it_may", is_bounded
     mine = {number: who for who, numbers in tables.leases_of.items() for number in numbers}
     is_known = mine == {number: lease.client for number, lease in leases.items()}
     yield "every_client_knows_its_leases", is_known
+    memory = tables.memory
+    ends, queue = memory.ends.get(), {place: key for place, key in memory.queue.items() if key}
+    keys = [queue.get(place) for place in range(ends.first, ends.following)]
+    untils = [0 if key is None else key.until for key in keys]
+    yield "memory_is_in_order", 0 not in untils and untils == sorted(untils)
+    listed = {(key.lease_id, key.provider, key.until) for key in queue.values()}
+    past = {(*where, share.until) for where, share in memory.shares.items() if share}
+    yield "every_past_share_is_forgotten_in_its_time", past <= listed and len(queue) == len(keys)
     pools = {pool_id: pool for pool_id, pool in tables.pools.items() if pool is not None}
     yield "every_pool_is_listed", sorted(pools) == sorted(tables.pool_ids.get())
     deposits: dict[AccountId, int] = {}

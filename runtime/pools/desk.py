@@ -7,6 +7,7 @@ from primitives.types import AccountId, Balance, Height
 from runtime.module import BoundMap, BoundValue, Context, Event
 from runtime.pools import events
 from runtime.pools.controller import Clock, Rates
+from runtime.pools.memory import Memory
 from runtime.pools.pricing import Blocks
 from runtime.pools.providers import Beacon, PoolTokens, Providers
 from runtime.pools.records import (
@@ -40,6 +41,7 @@ class Tables:
     leases_of: BoundMap[AccountId, tuple[int, ...]]
     ends: BoundMap[int, tuple[int, ...]]
     history: BoundMap[tuple[int, int], Sample | None]
+    memory: Memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class Services:
     slash_hold: str
     """The reason under which a slash waits for those whom the fault harmed."""
     epoch_length: int
+    memory_blocks: int
+    """How long a share of a lease is remembered when it has ended."""
 
 
 class Desk:

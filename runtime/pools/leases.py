@@ -14,6 +14,7 @@ from primitives.errors import DispatchError
 from primitives.types import AccountId, Balance, Height
 from runtime.pools import events
 from runtime.pools.desk import Desk
+from runtime.pools.memory import PastShare
 from runtime.pools.pricing import (
     Blocks,
     NotEnoughSupply,
@@ -127,6 +128,7 @@ class Leases:
 
     def terminate(self, lease_id: int) -> None:
         """End a lease before its time, with the refund that the pool's terms allow."""
+        self._remember(lease_id, self.desk.lease(lease_id))
         lease, refunded = self._stop(self.desk.lease(lease_id)), 0
         for share, ending in self.endings(lease):
             self._pay(lease.pool_id, share.provider, ending.payout)
@@ -176,6 +178,7 @@ class Leases:
         for lease_id in self.tables.ends[now]:
             lease = self.desk.lease(lease_id)
             if not self._extend_by_itself(lease_id, lease):
+                self._remember(lease_id, lease)
                 self._close(lease_id, self._stop(lease), Balance(0), "time")
 
     def fail(self, lease_id: int, provider: AccountId, reason: str, *, may_move: bool) -> Loss:
@@ -190,6 +193,8 @@ class Leases:
         if share is None:
             raise events.NoSuchShare(f"lease {lease_id}")
         pool, recent = desk.pool(before.pool_id), self._recent(before, share)
+        if may_move:
+            self._remember(lease_id, replace(before, shares=(share,)), is_fault=True)
         lease = self._stop(before)
         share = next(each for each in lease.shares if each.provider == provider)
         others = tuple(each for each in lease.shares if each is not share)
@@ -308,6 +313,18 @@ class Leases:
         except DispatchError:
             return False
         return True
+
+    def _remember(self, lease_id: int, lease: Lease, *, is_fault: bool = False) -> None:
+        """Let disputes over the shares of a lease, which end now, begin for a while.
+
+        What a client lost by a fault is paid out of what that cost, and never twice.
+        """
+        services, class_id = self.desk.services, self.desk.pool(lease.pool_id).class_id
+        until = Height(self.desk.height + services.memory_blocks)
+        for share in lease.shares:
+            lost = Balance(0 if is_fault else self._recent(lease, share))
+            past = PastShare(lease.client, class_id, lost, until)
+            self.tables.memory.note(lease_id, share.provider, past)
 
     def _recent(self, lease: Lease, share: Share) -> int:
         """Return what a share has paid for in the blocks that its provider's fault may cover."""

@@ -28,7 +28,8 @@ from runtime.pools.controller import exp2, log2, start_average
 from runtime.pools.desk import Desk, Services, Tables
 from runtime.pools.events import ERRORS, EVENTS, Config, Count, Duration, LeaseId, PoolId
 from runtime.pools.faults import Faults
-from runtime.pools.leases import Leases
+from runtime.pools.leases import Leases, Loss
+from runtime.pools.memory import MEMORY_ENDS, PAST_KEY, PAST_SHARE, Memory, MemoryEnds, PastShare
 from runtime.pools.parameters import PARAMETERS, Parameters, rule_of
 from runtime.pools.pricing import Blocks, PriceQ32
 from runtime.pools.records import (
@@ -95,6 +96,10 @@ class Pools(Module):
     """Leases by the height at whose end they end."""
     history = StorageMap(pair(U32, U16), optional(SAMPLE), default=None)
     """The last price periods of each pool, as a ring."""
+    past_shares = StorageMap(pair(U64, ACCOUNT), optional(PAST_SHARE), default=None)
+    past_queue = StorageMap(U64, optional(PAST_KEY), default=None)
+    """Keys of past shares in the order in which they are forgotten."""
+    past_ends = StorageValue(MEMORY_ENDS, default=MemoryEnds())
     tallies = StorageMap(U64, listing(CLASS_TALLY, POOLS_MAX), default=())
     """What each class was worth in an epoch that has ended."""
 
@@ -115,6 +120,7 @@ class Pools(Module):
             leases_of=self.leases_of,
             ends=self.ends,
             history=self.history,
+            memory=Memory(self.past_shares, self.past_queue, self.past_ends),
         )
         self.desk = Desk(context, config, tables, services, self.emit)
         self.supply = Supply(self.desk)
@@ -286,6 +292,11 @@ class Pools(Module):
         """Return a lease, if it runs."""
         return self.leases[lease_id]
 
+    def past_share(self, lease_id: int, provider: AccountId) -> PastShare | None:
+        """Return a share of a lease that has ended, while a dispute over it may begin."""
+        share = self.past_shares[lease_id, provider]
+        return share if share is not None and share.until >= self.context.block.height else None
+
     def fail_share(
         self, lease_id: int, provider: AccountId, reason: str, *, slashed: Balance
     ) -> None:
@@ -293,10 +304,16 @@ class Pools(Module):
 
         What has not streamed is refunded in full; the client's loss is paid out of the
         ``slashed`` base units that wait in the provider's name, and the rest of them is burned.
+        Of a share that has ended already, the loss is what was known when it did.
         Emits: ShareLost, Compensated, LeaseEnded.
         Raises: UnknownLease, NoSuchShare.
         """
-        loss = self.sales.fail(lease_id, provider, reason, may_move=False)
+        lease, past = self.leases[lease_id], self.past_shares[lease_id, provider]
+        if past is not None and (lease is None or lease.share_of(provider) is None):
+            loss = Loss(lease_id, past.client, past.lost)
+        else:
+            loss = self.sales.fail(lease_id, provider, reason, may_move=False)
+        del self.past_shares[lease_id, provider]
         self.faults.compensate(provider, slashed, [loss])
 
     def usage(self, epoch: Epoch, blocks: Blocks) -> Usage | None:
@@ -316,6 +333,7 @@ class Pools(Module):
             self._open(pool, PriceQ32(entry.price_q32))
 
     def begin_block(self) -> None:
+        self.desk.tables.memory.forget(self.context.block.height)
         for pool_id in self.pool_ids.get():
             self.clockwork.tick(pool_id)
         for change in self.services.providers.take_changes(self.config.changes_max):
