@@ -71,7 +71,7 @@ def test_raising_a_price_by_renting_from_oneself_loses_under_a_tight_cap(share: 
 
 
 def test_it_pays_whoever_has_much_of_a_class_while_the_cap_is_loose() -> None:
-    # A limit of the parameters, stated in docs/pools.md: what the table there says.
+    # A limit of the parameters, stated in docs/economics.md: what the table there says.
     pump = Pump(Fraction(1, 2), burn_ppb=200_000_000, value_cap_ppb=500_000_000)
 
     assert pump.profit() > 1
