@@ -4,9 +4,12 @@ The runtime is the real one; only what providers prove is made up. Beside the mo
 each operation is held to what it promises, against prices computed anew.
 """
 
+from collections import Counter
 from dataclasses import replace
+from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -25,11 +28,15 @@ from tests.runtime.pools.pool_chain import (
     STORAGE,
     PoolChain,
 )
+from tests.runtime.pools.test_market_machine import check_price
 from tests.runtime.small_chain import DAVE, EVE
 
 STEPS = 40
-EXAMPLES = {"nightly": 1_500, "ci": 40}.get(settings.get_current_profile_name(), 8)
-"""In CI some 1 600 steps of about three operations, and of eight blocks, each with all checks."""
+EXAMPLES = {"nightly": 1_000, "ci": 34}.get(settings.get_current_profile_name(), 8)
+BUSY_BLOCKS, BUSY_OPERATIONS = 38, 16
+OPERATIONS_MIN = 20_000
+operations_made: Counter[str] = Counter()
+"""What the first machine below has tried, by name."""
 SMALL = {
     "members_max": 3,
     "shares_max": 2,
@@ -48,7 +55,8 @@ pools = st.sampled_from([CPU, CPU, STORAGE])
 clients = st.sampled_from(CLIENTS)
 providers = st.sampled_from(PROVIDERS)
 numbers = st.integers(0, 30)
-durations = st.sampled_from([1, HOUR - 1, HOUR, HOUR + 1, HOUR + 2, 40, 300, 600, 601])
+DURATIONS = (1, HOUR - 1, HOUR, HOUR + 1, HOUR + 2, 40, 300, 600, 601)
+durations = st.sampled_from(DURATIONS)
 shares = st.integers(0, 110)
 operations: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
     st.tuples(st.just("prove"), providers, st.sampled_from([5, 400, 1_000, 3_000]), pools),
@@ -67,11 +75,37 @@ operations: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
 )
 
 
+def any_operation(random: Random) -> tuple[Any, ...]:
+    """Return one of the above: quicker drawn, for as many as a busy chain has to bear."""
+    pool, client, provider = (
+        random.choice(some) for some in ((CPU, CPU, STORAGE), CLIENTS, PROVIDERS)
+    )
+    number, share = random.randint(0, 30), random.randint(0, 110)
+    duration = random.choice(DURATIONS)
+    kinds: tuple[tuple[Any, ...], ...] = (
+        ("prove", provider, random.choice((5, 400, 1_000, 3_000)), pool),
+        ("leave", provider, share, pool),
+        ("cancel_leave", provider, pool),
+        ("acquire", client, share, duration, pool),
+        ("acquire", client, share, HOUR, pool),
+        ("acquire_basket", client, share, duration),
+        ("extend", number, duration),
+        ("auto_extend", number, random.choice((None, 0, 10**9, 10**15))),
+        ("terminate", number),
+        ("settle", number),
+        ("claim", provider, pool),
+        ("change", provider, share, random.randint(0, 2), pool),
+        ("fail_share", number, random.randint(0, 10**9)),
+    )
+    return random.choice(kinds)
+
+
 class PoolHistory(RuleBasedStateMachine):
     """Each rule is one block or more."""
 
-    @initialize(price=st.sampled_from([1, 7, 50_000, 10**6]))
-    def open(self, price: int) -> None:
+    @initialize(price=st.sampled_from([1, 7, 50_000, 10**6]), seed=st.integers(0, 2**32))
+    def open(self, price: int, seed: int) -> None:
+        self.seed = seed
         self.chain = PoolChain(epoch_length=11, **SMALL)
         for pool_id in (CPU, STORAGE):
             self.chain.set_price(price, pool_id)
@@ -83,11 +117,18 @@ class PoolHistory(RuleBasedStateMachine):
     @rule(wanted=st.lists(operations, min_size=1, max_size=6))
     def act(self, wanted: list[tuple[Any, ...]]) -> None:
         for name, *arguments in wanted:
+            operations_made[name] += 1
             error = getattr(self, name)(*arguments)
             assert not error or error in POOL_ERRORS | {"balances.InsufficientBalance"}, error
         self.end()
 
-    @rule(blocks=st.integers(1, 30))
+    def live_on(self) -> None:
+        """Go on for many full blocks: so many operations are not drawn one by one."""
+        random = Random(self.seed)
+        for _ in range(BUSY_BLOCKS):
+            self.act([any_operation(random) for _ in range(BUSY_OPERATIONS)])
+
+    @rule(blocks=st.integers(1, 24))
     def time_passes(self, blocks: int) -> None:
         for _ in range(blocks):
             self.end()
@@ -107,10 +148,11 @@ class PoolHistory(RuleBasedStateMachine):
         return self.chain.error(provider, "pools.cancel_leave", pool_id)
 
     def acquire(self, client: AccountId, share: int, duration: int, pool_id: int) -> str:
-        before = self.chain.free(client)
+        before, market = self.chain.free(client), self.chain.pool(pool_id).market
         order = self.order(share, duration, pool_id)
         error = self.chain.error(client, "pools.acquire", *order)
         if not error:
+            check_price(market, order[1], Blocks(duration))
             lease = self.chain.lease(self.chain.pools.lease_count.get() - 1)
             paid = before - self.chain.free(client)
             assert paid == sum(each.total for each in lease.shares) > 0
@@ -235,6 +277,7 @@ class PoolHistory(RuleBasedStateMachine):
         """Let every lease end and every provider leave: nothing is left in the pools' accounts."""
         if not hasattr(self, "chain"):
             return
+        self.live_on()
         for lease_id, lease in list(self.chain.pools.leases.items()):
             assert lease is not None
             self.chain.do(lease.client, "pools.terminate", lease_id)
@@ -325,3 +368,10 @@ TestPoolHistory = PoolHistory.TestCase
 TestPoolHistory.settings = settings(max_examples=EXAMPLES, stateful_step_count=STEPS)
 TestLonelyTrader = LonelyTrader.TestCase
 TestLonelyTrader.settings = settings(max_examples=max(5, EXAMPLES // 4), stateful_step_count=STEPS)
+
+
+def test_ci_makes_as_many_operations_as_are_claimed() -> None:
+    if settings.get_current_profile_name() != "ci" or not operations_made:
+        pytest.skip("counts what the machine above has done, with the profile of CI")
+
+    assert operations_made.total() >= OPERATIONS_MIN
