@@ -11,6 +11,8 @@ from node.devnet.providers import Providers, ProviderSight
 from node.rpc.json_types import Json, JsonObject
 
 _LEFT = ("provider", "plays", "votes as", "state", "caught", "why")
+_SHORTENED = ("votes as", "state", "caught", "why")
+"""Columns that give way on a narrow terminal."""
 _COLUMNS = (
     "provider", "plays", "votes as", "vote%", "class", "units", "live", "state",
     "caught", "why", "lost",
@@ -25,7 +27,11 @@ def draw_providers(devnet: Devnet) -> RenderableType:
         header_style="bold cyan underline", box=None, pad_edge=False, padding=(0, 1, 0, 0)
     )
     for column in _COLUMNS:
-        table.add_column(column, justify="left" if column in _LEFT else "right", no_wrap=True)
+        table.add_column(
+            _one_line(column),
+            justify="left" if column in _LEFT else "right",
+            no_wrap=column not in _SHORTENED,
+        )
     decimals = devnet.plan.spec.token_decimals
     for plan in providers.plans:
         table.add_row(*_row(plan, providers, decimals))
@@ -38,12 +44,12 @@ def _row(plan: ProviderPlan, providers: Providers, decimals: int) -> list[Render
     return [
         plan.name,
         Text(plan.behaviour.label, colour),
-        plan.validator or "-",
+        _one_line(plan.validator or "-"),
         f"{sight.vote_ppb / 10**7:.0f}" if plan.validator else "-",
         str(plan.class_id),
         str(sight.staked),
         str(sight.live),
-        providers.doing(plan.name),
+        _one_line(providers.doing(plan.name)),
         *_caught(plan, sight, decimals),
     ]
 
@@ -55,10 +61,14 @@ def _caught(plan: ProviderPlan, sight: ProviderSight, decimals: int) -> list[Ren
     colour = "red" if plan.behaviour.is_honest else "yellow"
     why = _reasons(sight)
     return [
-        Text(f"block {first.height} ({sight.caught_after:.0f} s)", colour),
-        Text(why if count == 1 else f"{count}x {why}", colour),
+        _one_line(f"block {first.height} ({sight.caught_after:.0f} s)", colour),
+        _one_line(why if count == 1 else f"{count}x {why}", colour),
         Text(format_amount(sight.lost, decimals), colour),
     ]
+
+
+def _one_line(text: str, style: str = "") -> Text:
+    return Text(text, style, no_wrap=True, overflow="ellipsis")
 
 
 def _reasons(sight: ProviderSight) -> str:
