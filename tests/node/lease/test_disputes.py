@@ -270,10 +270,9 @@ async def test_a_dispute_that_the_chain_refuses_is_not_played(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     game = Game(tmp_path, job())
-    game.chain.pass_block((CLIENT, ["pools.terminate", game.leased.lease_id]))
 
-    with pytest.raises(DisputeNotOpened, match="UnknownLease"):
-        await Challenger(game.chain, game.client, game.outcome, game.said.append).play(ROW)
+    with pytest.raises(DisputeNotOpened, match="RowOutOfRange"):
+        await Challenger(game.chain, game.client, game.outcome, game.said.append).play(len(ROWS))
 
 
 async def test_a_dispute_that_no_block_takes_is_not_played(
