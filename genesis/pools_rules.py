@@ -6,7 +6,7 @@ from genesis.pocps_rules import Problem
 from runtime import runtime
 from runtime.pools.controller import AVERAGE_SHIFT_MAX, BLOCK_INTERVAL_MAX, Clock
 from runtime.pools.events import Config
-from runtime.pools.parameters import rule_of
+from runtime.pools.parameters import BURN_PPB, rule_of
 from runtime.pools.pricing import Blocks, ParameterOutOfRange
 from runtime.pools.records import (
     ENDS_MAX,
@@ -32,6 +32,8 @@ EXIT_WEIGHT = 200_000
 """a step of an exit queue;"""
 POOL_WEIGHT = 100_000
 """a pool's block."""
+VALUE_CAP_PPB_MAX = BURN_PPB[0] // 2
+"""Half of the least burn: half of a class gets half of the mint that a pumped price adds."""
 
 
 def find_problems(config: runtime.Config) -> Iterator[Problem]:
@@ -67,9 +69,13 @@ def find_problems(config: runtime.Config) -> Iterator[Problem]:
 def find_live_problems(config: runtime.Config) -> Iterator[Problem]:
     """Yield what is wrong where blocks have to come on time; test chains may be as slow as wanted.
 
-    No limit alone says how long a block's hooks can take: it is the products that do.
+    No limit alone says how long a block's hooks can take: it is the products that do. And whoever
+    leases its own pool empty must not raise the mint by more than it burns.
     """
     pools = config.pools
+    if config.rewards.value_cap_ppb > VALUE_CAP_PPB_MAX:
+        wanted = f"at most {VALUE_CAP_PPB_MAX}, or a pumped price mints more than it burns"
+        yield "runtime.rewards.value_cap_ppb", wanted
     end = END_WEIGHT + pools.shares_max * SHARE_WEIGHT
     move = MOVE_WEIGHT + pools.shares_max * SHARE_WEIGHT
     longest = (

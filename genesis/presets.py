@@ -127,7 +127,7 @@ def small_rewards_config() -> rewards.Config:
         base_price_q32=10**6 << 32,
         target_q16=3 << 14,
         idle_ppb=500_000_000,
-        value_cap_ppb=500_000_000,
+        value_cap_ppb=50_000_000,
         recycled_ppb=500_000_000,
         recycle_shift=10,
         author_ppb=100_000_000,

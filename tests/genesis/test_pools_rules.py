@@ -79,3 +79,10 @@ def test_hooks_of_a_live_chain_take_less_than_a_block(values: dict[str, int]) ->
     parse_spec(live_spec())
     with pytest.raises(InvalidSpec, match=r"runtime.pools.changes_max.*hooks that take less"):
         parse_spec(live_spec(**values))
+
+
+def test_a_live_chain_mints_less_for_a_pumped_price_than_that_burns() -> None:
+    parsed = json.loads(live_spec())
+    parsed["runtime"]["rewards"]["value_cap_ppb"] += 1
+    with pytest.raises(InvalidSpec, match=r"value_cap_ppb.*pumped price"):
+        parse_spec(json.dumps(parsed))
