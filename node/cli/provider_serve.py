@@ -24,7 +24,7 @@ from primitives.crypto import KeyPair
 from primitives.errors import ConfigError, DecodeError
 from primitives.types import AccountId
 
-DEFAULT_LISTEN = "/ip4/0.0.0.0/tcp/30400"
+DEFAULT_LISTEN = "/ip4/0.0.0.0/tcp/30390"
 COMMANDS_BYTES_MAX = 1 << 16
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LIMITS = {field.name for field in dataclasses.fields(Command)} - {"argv"}
@@ -35,8 +35,8 @@ class InvalidCommands(ConfigError):
 
 
 @click.command(
-    epilog="Example: loopin provider serve --key //Alice --listen /ip4/0.0.0.0/tcp/30400"
-    " --announce /dns4/gpu.example.org/tcp/30400"
+    epilog="Example: loopin provider serve --key //Alice --listen /ip4/0.0.0.0/tcp/30390"
+    " --announce /dns4/gpu.example.org/tcp/30390"
 )
 @click.option("--key", metavar="//NAME", help="A development key: the provider's.")
 @click.option(
@@ -154,5 +154,5 @@ def given_address(text: str) -> Address:
         return parse_address(text)
     except DecodeError as error:
         raise click.UsageError(
-            f"{text!r:.80} is no address: give one such as /ip4/192.0.2.7/tcp/30400"
+            f"{text!r:.80} is no address: give one such as /ip4/192.0.2.7/tcp/30390"
         ) from error

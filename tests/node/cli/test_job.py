@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from node.cli.devnet import DEFAULT_BASE_PORT
 from node.cli.job_files import UnusableFile, load_network, load_rows, save_rows
 from node.cli.main import EXIT_CONFIG, EXIT_FAILED, EXIT_USAGE
-from node.cli.provider_serve import InvalidCommands, load_commands
+from node.cli.provider_serve import DEFAULT_LISTEN, InvalidCommands, load_commands
+from node.config import DEFAULT_PORT, DEFAULT_PROMETHEUS_PORT, DEFAULT_RPC_PORT
+from node.devnet.plan import NODES_MAX
 from node.lease.processes import Command
 from runtime.jobs.network import Activation
 from tests.node.cli.running import invoke
@@ -163,4 +166,11 @@ def test_a_service_needs_a_key_and_an_address(tmp_path: Path) -> None:
     no_address = invoke("provider", "serve", "--key", "//Bob", "--listen", "here")
 
     assert (no_key.code, no_address.code) == (EXIT_USAGE, EXIT_USAGE)
-    assert "tcp/30400" in no_address.err
+    assert "tcp/30390" in no_address.err
+
+
+def test_a_service_listens_where_neither_a_node_nor_a_devnet_does() -> None:
+    port = int(DEFAULT_LISTEN.rpartition("/")[2])
+
+    assert port not in {DEFAULT_PORT, DEFAULT_RPC_PORT, DEFAULT_PROMETHEUS_PORT}
+    assert port not in range(DEFAULT_BASE_PORT, DEFAULT_BASE_PORT + 3 * NODES_MAX)
