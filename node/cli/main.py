@@ -20,6 +20,7 @@ from collections.abc import Sequence
 
 import click
 
+from node.cli.lazy import SuggestingGroup
 from node.cli.output import Output
 from node.client.errors import ConnectionLost, NodeUnreachable
 from node.threads import verify_with_one_thread
@@ -55,7 +56,7 @@ EXIT_INTERRUPTED = 130
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-class _Commands(click.Group):
+class _Commands(SuggestingGroup):
     """Imports a command when it is used, so that ``loopin --help`` is quick."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -90,6 +90,36 @@ def test_unknown_command_is_a_usage_error() -> None:
     assert "fly" in result.err
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (("pol", "list"), "pool"),
+        (("pool", "aquire", "0:1"), "acquire"),
+        (("pool", "histroy", "0"), "history"),
+        (("provider", "serv"), "serve"),
+        (("account", "transfre"), "transfer"),
+        (("chain", "head", "--ulr", "x"), "--url"),
+    ],
+)
+def test_a_mistyped_word_is_answered_with_the_one_that_is_close(
+    typed: tuple[str, ...], meant: str
+) -> None:
+    result = invoke(*typed)
+
+    assert result.code == EXIT_USAGE
+    _, asked, close = result.err.partition("Did you mean ")
+    assert asked
+    assert meant in close
+
+
+def test_a_word_that_nothing_is_close_to_is_no_command() -> None:
+    result = invoke("pool", "xyzzy" * 100)
+
+    assert result.code == EXIT_USAGE
+    assert "No such command" in result.err
+    assert "Did you mean" not in result.err
+
+
 def test_usage_error_for_a_machine_is_json() -> None:
     result = invoke("account", "transfer", "--json", "--from", "//Alice", "1")
 
