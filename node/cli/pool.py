@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Mapping
-from decimal import Decimal
 
 import click
 
@@ -10,10 +9,18 @@ from node.cli.amounts import format_amount, format_percent
 from node.cli.connection import connect, url_option
 from node.cli.lazy import LazyGroup
 from node.cli.output import Output, json_option, pass_output
-from node.cli.pool_orders import Duration, Order, duration_options, orders_argument, quote_all
+from node.cli.pool_orders import (
+    Duration,
+    Order,
+    advised,
+    duration_options,
+    orders_argument,
+    quote_all,
+)
 from node.cli.price_chart import chart, spark
+from node.cli.shown import short_amount
 from node.client.answers import read_integer, read_object
-from node.client.node_client import NodeClient, Token
+from node.client.node_client import Token
 from node.client.pools import Pool, Quote, list_pools, read_big, read_pool, read_samples
 from node.rpc.json_types import Json
 
@@ -69,7 +76,7 @@ def list_command(output: Output, *, url: str) -> None:
 @pass_output
 def show(output: Output, *, pool_id: int, url: str) -> None:
     """Show a POOL: price, use, rule, and where its tokens came from and went to."""
-    with connect(url) as client:
+    with connect(url) as client, advised():
         answer = read_object(client.call("pools_get", pool_id), "the pool")
         token = client.token
     summary = read_pool(read_object(answer.get("summary"), "the pool"))
@@ -123,7 +130,7 @@ def quote(output: Output, *, orders: tuple[Order, ...], duration: Duration, url:
 @pass_output
 def history(output: Output, *, pool_id: int, count: int, url: str) -> None:
     """Draw how the price and the use of a POOL have moved."""
-    with connect(url) as client:
+    with connect(url) as client, advised():
         answer = read_object(client.call("pools_history", pool_id, count), "the history")
         token = client.token
     samples = read_samples(answer)
@@ -184,21 +191,6 @@ def quote_facts(quote: Quote, token: Token) -> Mapping[str, str]:
     elif not quote.may_end_then:
         facts["note"] = "too many leases end in that block: choose another duration"
     return facts
-
-
-def short_amount(units: int, token: Token) -> str:
-    """Return an amount with four significant digits, for prices."""
-    whole = Decimal(units).scaleb(-token.decimals)
-    if not whole:
-        return "0"
-    places = max(0, 3 - whole.adjusted())
-    return f"{whole:.{places}f}"
-
-
-def find_pool(client: NodeClient, pool_id: int) -> Pool:
-    """Return a pool. Raises: CallRefused if there is none of that number."""
-    answer = read_object(client.call("pools_get", pool_id), "the pool")
-    return read_pool(read_object(answer.get("summary"), "the pool"))
 
 
 def _market_facts(summary: Pool, token: Token) -> Mapping[str, str]:

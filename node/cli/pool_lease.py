@@ -8,7 +8,14 @@ from node.cli.amounts import format_amount
 from node.cli.connection import connect, url_option
 from node.cli.keys_given import account_given
 from node.cli.output import Output, json_option, pass_output
-from node.cli.pool_orders import Duration, Order, duration_options, orders_argument, quote_all
+from node.cli.pool_orders import (
+    Duration,
+    Order,
+    advised,
+    duration_options,
+    orders_argument,
+    quote_all,
+)
 from node.cli.shown import Shown
 from node.cli.signed_call import Happened, Signer, Signing, opened, signing_options
 from node.client.answers import read_amount, read_integer, read_list, read_object, read_text
@@ -116,7 +123,8 @@ def extend(
             ceiling = None if auto is None else signer.parse(auto)
             signer.send(["pools.set_auto_extend", lease_id, ceiling])
             return
-        asked = ask_extension(signer.client, lease_id, blocks, WITHIN)
+        with advised():
+            asked = ask_extension(signer.client, lease_id, blocks, WITHIN)
         most = _extension_limit(asked, None if max_total is None else signer.parse(max_total))
         signer.send(
             ["pools.extend", lease_id, blocks, most],
@@ -155,7 +163,7 @@ def lease(output: Output, *, lease_id: int, url: str) -> None:
     with connect(url) as client:
         answer = find_lease(client, lease_id)
         if answer is None:
-            raise NoSuchLease(f"no lease {lease_id} runs: it has ended, or never was")
+            raise _no_such_lease(lease_id)
         facts = _lease_facts(answer, Shown(client))
     output.result(dict(answer), lambda: output.facts(facts))
 
@@ -230,10 +238,17 @@ def _require_own(signer: Signer, lease_id: int) -> Mapping[str, Json]:
     """Return a lease of the signer's. Raises: NoSuchLease."""
     found = find_lease(signer.client, lease_id)
     if found is None:
-        raise NoSuchLease(f"no lease {lease_id} runs: it has ended, or never was")
+        raise _no_such_lease(lease_id)
     if read_text(found.get("client"), "the client") != signer.address:
         raise NoSuchLease(f"lease {lease_id} is not that of {signer.address}")
     return found
+
+
+def _no_such_lease(lease_id: int) -> NoSuchLease:
+    return NoSuchLease(
+        f"no lease {lease_id} runs: it has ended, or never was; loopin pool leases ACCOUNT lists "
+        "those that run"
+    )
 
 
 def _leased(events: Sequence[Happened], signer: Signer) -> Mapping[str, str]:

@@ -23,6 +23,7 @@ WITHIN = 64
 HOUR_MILLIS = 3_600_000
 _ADVICE = {
     "UnknownPool": "see loopin pool list",
+    "UnknownLease": "see loopin pool leases",
     "NoSupply": "see loopin pool list for what is for sale",
     "NotEnoughSupply": "see loopin pool list for what is for sale",
     "ParameterOutOfRange": "see loopin pool show",

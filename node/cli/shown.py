@@ -1,14 +1,16 @@
 """Headers, extrinsics and events as people read them and as JSON."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 
 import orjson
 
 from node.cli.amounts import format_amount
+from node.cli.pool_orders import HOUR_MILLIS, market_interval
 from node.cli.times import shown_time
 from node.client.answers import read_amount, read_bytes, read_list, read_object, read_text
 from node.client.errors import BadAnswer
-from node.client.node_client import KnownHeader, NodeClient, hex_of
+from node.client.node_client import KnownHeader, NodeClient, Token, hex_of
 from node.client.wallet import extrinsic_hash
 from node.rpc.addresses import Ss58Addresses
 from node.rpc.json_types import Json, JsonObject
@@ -18,12 +20,16 @@ from primitives.codec import Description, Plain
 from primitives.errors import DecodeError
 
 _SHOWN_CHARS_MAX = 200
+_DEVICE = 1000
+"""Units of a pool in a reference device."""
+_POOL_PRICES = {"price", "basePrice"}
 
 
 class Shown:
     """The ways of one chain: its addresses, its token, its calls."""
 
     def __init__(self, client: NodeClient) -> None:
+        self._client = client
         self._metadata = client.metadata
         self._token = client.token
         self._addresses = Ss58Addresses(client.token.ss58_prefix)
@@ -122,6 +128,9 @@ class Shown:
         item = read_object(event, "an event")
         name = read_text(item.get("name"), "an event's name")
         fields = read_object(item.get("fields"), "an event's fields")
+        if name.startswith("pools."):
+            prices = {each: self._price(fields[each]) for each in _POOL_PRICES & fields.keys()}
+            fields = {**fields, **prices}
         return f"{name}({self._fields(fields, self._metadata.events.get(name, ()))})"
 
     def value_text(self, value: Plain, kind: Description) -> str:
@@ -133,6 +142,13 @@ class Shown:
     def amount(self, units: int) -> str:
         """Return an amount with its symbol."""
         return f"{format_amount(units, self._token.decimals)} {self._token.symbol}"
+
+    def _price(self, value: Json) -> str:
+        """Return a pool's price, of a unit and block in Q32, as people compare them."""
+        price = int.from_bytes(read_bytes(value, "a price"), "big")
+        blocks = -(-HOUR_MILLIS // market_interval(self._client))
+        units = price * _DEVICE * blocks >> 32
+        return f"{short_amount(units, self._token)} {self._token.symbol} for a device and hour"
 
     def _events(self, when: str, receipt: Mapping[str, Json]) -> Iterator[str]:
         events = read_list(receipt.get("events"), "events")
@@ -152,6 +168,15 @@ class Shown:
             text = self.amount(int(str(value)[:20])) if is_amount else _shortened(value)
             parts.append(f"{name}={text}")
         return ", ".join(parts)
+
+
+def short_amount(units: int, token: Token) -> str:
+    """Return an amount with four significant digits, for prices."""
+    whole = Decimal(units).scaleb(-token.decimals)
+    if not whole:
+        return "0"
+    places = max(0, 3 - whole.adjusted())
+    return f"{whole:.{places}f}"
 
 
 def _kind_of(described: Description) -> object:

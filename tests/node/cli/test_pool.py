@@ -8,7 +8,7 @@ import pytest
 
 from genesis.presets import dev_account
 from node.cli.main import EXIT_CONFIG, EXIT_FAILED, EXIT_USAGE
-from node.cli.pool import short_amount
+from node.cli.shown import short_amount
 from node.client.node_client import Token
 from primitives.derivation import derive_key_pair
 from primitives.ss58 import encode_address
@@ -19,6 +19,7 @@ from tests.node.cli.running import Result, invoke, quick_spec, running_node, wai
 
 CPU, STORAGE = 0, 1
 UNITS = 8000
+DEVICE, BLOCKS_AN_HOUR = 1000, 25
 ALICE, CHARLIE = (
     encode_address(AccountId(derive_key_pair(f"//{name}").public)) for name in ("Alice", "Charlie")
 )
@@ -119,6 +120,16 @@ def test_several_pools_are_leased_in_one_transaction(url: str) -> None:
     assert paid <= before - int(receipt["after"]) + int(receipt["fee"])
     running = done(url, "leases", "//Alice")
     assert {each["leaseId"] for each in leases} <= {each["leaseId"] for each in running}
+
+
+def test_the_price_after_a_lease_is_told_for_a_device_and_hour(url: str) -> None:
+    receipt = acquired(url, "0:20", blocks=300)
+    (leased,) = events_of(receipt, "pools.Leased")
+    shown = invoke("chain", "block", receipt["height"], "--url", url).out
+
+    price = short_amount(int(leased["price"], 16) * DEVICE * BLOCKS_AN_HOUR >> 32, TOKEN)
+    (line,) = (line for line in shown.splitlines() if "pools.Leased(" in line)
+    assert f"price={price} LOOP for a device and hour" in line
 
 
 def test_a_lease_is_shown_extended_and_ended_with_its_refund(url: str) -> None:
@@ -234,8 +245,10 @@ def test_the_history_is_drawn_with_blocks_and_told_to_machines(url: str) -> None
         (("quote", "7:1", "--blocks", 50), EXIT_FAILED, "see loopin pool list"),
         (("join", 7, "--from", "//Bob"), EXIT_FAILED, "see loopin pool list"),
         (("join", 0, "--from", "//Alice"), EXIT_FAILED, "see loopin provider status"),
-        (("show", 9), EXIT_FAILED, "UnknownPool"),
+        (("show", 9), EXIT_FAILED, "see loopin pool list"),
+        (("history", 9), EXIT_FAILED, "see loopin pool list"),
         (("lease", 99), EXIT_FAILED, "no lease 99 runs"),
+        (("lease", 99), EXIT_FAILED, "loopin pool leases ACCOUNT"),
         (("end", 99, "--from", "//Bob"), EXIT_FAILED, "no lease 99 runs"),
         (("extend", 0, "--from", "//Bob"), EXIT_USAGE, "how?"),
         (("extend", 0, "--blocks", 5, "--no-auto", "--from", "//Bob"), EXIT_USAGE, "how?"),
@@ -251,6 +264,7 @@ def test_what_cannot_succeed_costs_nothing_and_says_why(
 
     assert result.code == code
     assert said in result.err
+    assert "Server error" not in result.err
 
 
 def test_another_accounts_lease_is_not_ended(url: str) -> None:
